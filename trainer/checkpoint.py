@@ -1,0 +1,207 @@
+"""What is in a checkpoint, where it lies, and when it is refused."""
+
+import io
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer import storage
+from trainer.config import Config, flat
+
+FORMAT = 1
+FOLDER = "checkpoints"
+KEYS = {
+    "format",
+    "model",
+    "optimizer",
+    "scheduler",
+    "last_epoch",
+    "scaler",
+    "progress",
+    "rng",
+    "partial",
+    "history",
+    "config",
+    "fingerprint",
+}
+# Keys that a resumed run may change: they decide where and how, not what is computed. The length
+# has a question of its own (`on_horizon_change`).
+RUNTIME = {
+    "name",
+    "epochs",
+    "device",
+    "amp",  # the precision that it led to is compared instead
+    "resume",
+    "init",
+    "on_horizon_change",
+    "data.root",
+    "data.download",
+    "data.url",
+    "data.loader",
+    "data.workers",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A verified checkpoint.
+
+    Attributes:
+        path: The file.
+        state: What it holds.
+        damaged: Newer files that had to be passed over, an explanation each.
+    """
+
+    path: Path
+    state: dict[str, Any]
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def run_folder(self) -> Path:
+        """The folder of the run it belongs to."""
+        return self.path.parent.parent
+
+
+def save(
+    folder: Path, state: dict[str, Any], step: int, *, keep_last: int, best: bool
+) -> tuple[Path, int]:
+    """Commits a state; from the return on it is what a resume finds.
+
+    Args:
+        folder: The run folder.
+        state: Plain Python values and tensors.
+        step: Completed updates.
+        keep_last: Newest commits that stay.
+        best: Whether these are the best weights so far.
+
+    Returns:
+        The file and its size in bytes.
+
+    Raises:
+        OSError: If it cannot be written; older commits are untouched.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = storage.sealed(buffer.getvalue())
+    checkpoints = folder / FOLDER
+    checkpoints.mkdir(exist_ok=True)
+    path = checkpoints / f"step_{step:08d}.pt"
+    storage.write(path, content)
+    storage.write(checkpoints / "last.pt", content)
+    if best:
+        storage.write(checkpoints / "best.pt", content)
+    for old in commits(folder)[keep_last:]:
+        old.unlink()
+    return path, len(content)
+
+
+def commits(folder: Path) -> list[Path]:
+    """The commits in a run folder, newest first."""
+    return sorted((folder / FOLDER).glob("step_" + "[0-9]" * 8 + ".pt"), reverse=True)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, verified before it is parsed; nothing in it can run code.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        DamagedFile: If it is not what was written, or not a checkpoint of this program.
+        ValueError: If a newer program wrote it.
+    """
+    content = storage.read_sealed(path)
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise storage.DamagedFile(f"{path}: cannot be read as a checkpoint: {reason}") from error
+    if not isinstance(state, dict) or "format" not in state:
+        raise storage.DamagedFile(f"{path}: is not a checkpoint of this program")
+    if state["format"] != FORMAT:
+        raise ValueError(
+            f"{path}: has checkpoint format {state['format']}, this program reads {FORMAT}; "
+            "use the version of trainer that wrote it"
+        )
+    if missing := KEYS - state.keys():
+        raise storage.DamagedFile(f"{path}: lacks {', '.join(sorted(missing))}")
+    return state
+
+
+def find(place: Path) -> Commit:
+    """The checkpoint that a path means: a file, or the newest valid commit of a run folder.
+
+    Raises:
+        FileNotFoundError: If nothing is there.
+        DamagedFile: If the file, or every commit of the folder, is damaged.
+    """
+    if place.is_file():
+        try:
+            return Commit(place.resolve(), load(place))
+        except storage.DamagedFile as error:
+            raise storage.DamagedFile(f"{error}{_older(place)}") from error
+    found = commits(place)
+    if not found:
+        raise FileNotFoundError(f"{place}: {_why_nothing(place)}")
+    damaged: list[str] = []
+    for path in found:
+        try:
+            return Commit(path.resolve(), load(path), tuple(damaged))
+        except storage.DamagedFile as error:
+            damaged.append(str(error))
+    raise storage.DamagedFile(f"{place}: holds no whole checkpoint: {'; '.join(damaged)}")
+
+
+def _why_nothing(place: Path) -> str:
+    if not place.exists():
+        return "there is no such run folder or checkpoint"
+    return f"is not a run folder: it holds no {FOLDER}/step_*.pt"
+
+
+def _older(place: Path) -> str:
+    """What else the folder of a damaged file has to offer."""
+    for path in commits(place.parent.parent):
+        if path != place.resolve():
+            try:
+                load(path)
+            except (storage.DamagedFile, ValueError):
+                continue
+            return f"; {path} is whole: resume={place.parent.parent} takes the newest whole one"
+    return ""
+
+
+def fingerprint(config: Config, *, precision: str, data_sha256: str) -> dict[str, Any]:
+    """What must not change between a run and its continuation, a flat table of plain values."""
+    values = {
+        key: value
+        for key, value in flat(config.to_dict()).items()
+        if key not in RUNTIME and not key.startswith(("checkpoint.", "log."))
+    }
+    return values | {"precision": precision, "data.sha256": data_sha256}
+
+
+def check_fingerprint(saved: Mapping[str, Any], current: Mapping[str, Any], path: Path) -> None:
+    """Raises ValueError, with key, saved and current value, for the first difference."""
+    for key in sorted(saved.keys() | current.keys()):
+        if saved.get(key) != current.get(key):
+            raise ValueError(
+                f"{key}={_plain(current.get(key))}: the run was trained with "
+                f"{key}={_plain(saved.get(key))} and cannot go on with another; "
+                f"init={path} starts a new run from its weights"
+            )
+
+
+def _plain(value: object) -> object:
+    return "null" if value is None else value
+
+
+def supersede(commit: Commit) -> list[Path]:
+    """Renames the commits newer than the one a run goes back to, so that they cannot be found."""
+    folder = commit.run_folder
+    step = int(commit.state["progress"]["step"])
+    newer = [path for path in commits(folder) if int(path.stem.removeprefix("step_")) > step]
+    for path in newer:
+        path.replace(path.with_name(f"{path.name}.superseded"))
+    return newer

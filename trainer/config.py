@@ -1,0 +1,222 @@
+"""A run's configuration: its dataclass, its cross-field checks, and how it is read."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from trainer.data import options as data_options
+from trainer.models import options as model_options
+from trainer.optimizers import options as optimizer_options
+from trainer.schedules import options as schedule_options
+from trainer.schedules.horizon import CHOICES as HORIZON_CHOICES
+from trainer.schedules.schedule import Schedule
+
+GROUPS: dict[str, Mapping[str, type[Any]]] = {
+    "data": data_options.OPTIONS,
+    "model": model_options.OPTIONS,
+    "optimizer": optimizer_options.OPTIONS,
+    "scheduler": schedule_options.OPTIONS,
+}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "amp": ("auto", "none", "bf16", "fp16"),
+    "on_horizon_change": ("error", *HORIZON_CHOICES),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class CheckpointOptions:
+    """When to commit and what to keep.
+
+    Attributes:
+        every_epochs: Commit after every n epochs, and after the last.
+        every_steps: Commit also after every n updates; null: not within an epoch.
+        keep_last: Number of newest commits kept, at least 2.
+        monitor: Metric that decides which weights are the best: `auto` is the accuracy on the
+            validation set if there is one, else on the test set.
+    """
+
+    every_epochs: int = 1
+    every_steps: int | None = None
+    keep_last: int = 2
+    monitor: str = "auto"
+
+    def check(self, key: str) -> None:
+        """Raises ValueError, naming the key below `key`, for a value out of its range."""
+        _at_least(f"{key}.every_epochs", self.every_epochs, 1)
+        _at_least(f"{key}.keep_last", self.keep_last, 2)
+        if self.every_steps is not None:
+            _at_least(f"{key}.every_steps", self.every_steps, 1)
+
+
+@dataclass(slots=True, kw_only=True)
+class LogOptions:
+    """What is shown, and how often.
+
+    Attributes:
+        every_steps: Updates between two readings of the loss and two points of the LR.
+        progress: `bar` (tqdm), `lines` (one an epoch), `none`; `auto`: a bar on a terminal,
+            lines elsewhere.
+    """
+
+    every_steps: int = 50
+    progress: str = "auto"
+
+    def check(self, key: str) -> None:
+        """Raises ValueError, naming the key below `key`, for a value out of its range."""
+        _at_least(f"{key}.every_steps", self.every_steps, 1)
+        _one_of(f"{key}.progress", self.progress, ("auto", "bar", "lines", "none"))
+
+
+@dataclass(slots=True, kw_only=True)
+class Config:
+    """One run.
+
+    Attributes:
+        name: A name for the run in reports; null: none.
+        epochs: Passes over the training images.
+        batch_size: Images per update, all processes together.
+        accumulate: Micro-batches that a batch is split into; must divide it.
+        seed: Decides initial weights, order, crops and flips.
+        device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:N`.
+        amp: `auto`, `none`, `bf16`, `fp16` (with GradScaler, CUDA only).
+        deterministic: Only kernels that repeat bit for bit.
+        clip_norm: Largest norm of the gradient; null: not clipped.
+        label_smoothing: In [0, 1).
+        evaluate_every: Evaluate after every n epochs, and after the last.
+        resume: Run folder or checkpoint to go on from; `auto`: this folder's, if it has one.
+        init: Checkpoint to take the initial weights from.
+        on_horizon_change: What the schedule does if a resumed run gets another length.
+        data: Data set and loader.
+        model: Network.
+        optimizer: Optimizer and parameter groups.
+        scheduler: Learning-rate schedule.
+        checkpoint: When to commit.
+        log: What to show.
+    """
+
+    name: str | None = None
+    epochs: int = 30
+    batch_size: int = 128
+    accumulate: int = 1
+    seed: int = 0
+    device: str = "auto"
+    amp: str = "auto"
+    deterministic: bool = True
+    clip_norm: float | None = None
+    label_smoothing: float = 0.0
+    evaluate_every: int = 1
+    resume: str | None = None
+    init: str | None = None
+    on_horizon_change: str = "error"
+    data: data_options.DataOptions = MISSING
+    model: model_options.ModelOptions = MISSING
+    optimizer: optimizer_options.OptimizerOptions = MISSING
+    scheduler: Schedule = MISSING
+    checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
+    log: LogOptions = field(default_factory=LogOptions)
+
+    def check(self) -> None:
+        """Raises ValueError, naming the key, for the first value that cannot be."""
+        for key in ("epochs", "batch_size", "accumulate", "evaluate_every"):
+            _at_least(key, getattr(self, key), 1)
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed={self.seed}: must be in 0..2^63-1")
+        for key, choices in CHOICES.items():
+            _one_of(key, getattr(self, key), choices)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"device={self.device}: must be auto, cpu, cuda or cuda:N")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate={self.accumulate}: must divide batch_size={self.batch_size}"
+            )
+        if self.clip_norm is not None and not (math.isfinite(self.clip_norm) and self.clip_norm > 0):
+            raise ValueError(f"clip_norm={self.clip_norm}: must be above 0, or null")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing={self.label_smoothing}: must be in [0, 1)")
+        if self.resume and self.init:
+            raise ValueError("init: starts a new run and cannot stand beside resume")
+        for key in ("data", "model", "optimizer", "scheduler", "checkpoint", "log"):
+            getattr(self, key).check(key)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists and values."""
+        return dataclasses.asdict(self)
+
+
+def register() -> None:
+    """Makes the dataclasses known to Hydra as the schemas of `conf/`."""
+    store = ConfigStore.instance()
+    store.store(group="schema", name="config", node=Config)
+    for group, options in GROUPS.items():
+        for name, option in options.items():
+            store.store(group=f"schema/{group}", name=name, node=option)
+
+
+def to_object(config: DictConfig) -> Config:
+    """The checked configuration as plain objects.
+
+    Raises:
+        ValueError: If a value is out of its range, or a name is not its option's.
+    """
+    made = OmegaConf.to_object(config)
+    if not isinstance(made, Config):
+        raise TypeError(f"not a run's configuration: {made!r}")
+    for key, options in GROUPS.items():
+        option: Any = getattr(made, key)
+        while option is not None:
+            if options.get(option.name) is not type(option):
+                raise ValueError(f"{key}.name={option.name}: choose with {key}=<option> instead")
+            option = option.inner() if isinstance(option, Schedule) else None
+    made.check()
+    return made
+
+
+def typed(saved: Mapping[str, Any]) -> DictConfig:
+    """A saved configuration as a typed node that refuses unknown keys and wrong types.
+
+    Raises:
+        ValueError: If it names an unknown option or key.
+    """
+    values = {key: value for key, value in saved.items() if key not in GROUPS}
+    node = OmegaConf.structured(Config)
+    for group, options in GROUPS.items():
+        node[group] = _typed_option(group, options, saved.get(group, {}))
+    return OmegaConf.merge(node, values)  # pyright: ignore[reportReturnType]
+
+
+def _typed_option(key: str, options: Mapping[str, type[Any]], saved: Mapping[str, Any]) -> Any:
+    name = saved.get("name")
+    if name not in options:
+        raise ValueError(f"{key}.name={name}: must be one of {', '.join(options)}")
+    node = OmegaConf.structured(options[name])
+    values = dict(saved)
+    if isinstance(values.get("after"), Mapping):
+        node["after"] = _typed_option(f"{key}.after", options, values.pop("after"))
+    return OmegaConf.merge(node, values)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"data": {"root": 1}}` as `{"data.root": 1}`; lists stay values."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
+def _at_least(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{key}={value}: must be at least {least}")
+
+
+def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{key}={value}: must be one of {', '.join(choices)}")

@@ -1,0 +1,80 @@
+"""What a run says: lines on the screen and in trainer.log, and a progress bar on a terminal."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+log = logging.getLogger("trainer")
+
+
+class _Screen(logging.Handler):
+    """Prints plain lines on standard output, above a progress bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one line."""
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        tqdm.write(self.format(record), file=stream)
+        stream.flush()
+
+
+@contextmanager
+def logging_to(folder: Path, *, quiet: bool) -> Iterator[None]:
+    """Sends what the run says to the screen and to `trainer.log` in the run folder.
+
+    Args:
+        folder: The run folder.
+        quiet: Print warnings and errors only; the file gets everything.
+    """
+    screen = _Screen(logging.WARNING if quiet else logging.INFO)
+    file = logging.FileHandler(folder / "trainer.log", encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.handlers[:] = [screen, file]
+    try:
+        yield
+    finally:
+        log.handlers.clear()
+        file.close()
+
+
+class EpochBar:
+    """A tqdm bar over the updates of an epoch; does nothing unless it is wanted.
+
+    Args:
+        show: Whether to draw it.
+        title: In front of the bar.
+        total: Updates in the epoch.
+        done: Updates already completed.
+    """
+
+    def __init__(self, *, show: bool, title: str, total: int, done: int) -> None:
+        self._bar = (
+            tqdm(total=total, initial=done, desc=title, unit="step", leave=False, file=sys.stderr)
+            if show
+            else None
+        )
+
+    def advance(self) -> None:
+        """One update is done."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def loss(self, value: float) -> None:
+        """Shows the newest loss."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
+
+    def close(self) -> None:
+        """Removes the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def shows_bar(progress: str) -> bool:
+    """Whether `log.progress` means a bar here."""
+    return progress == "bar" or (progress == "auto" and sys.stderr.isatty())

@@ -1,0 +1,1 @@
+"""Data sets, the epoch table, and the loaders that follow it."""

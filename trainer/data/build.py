@@ -1,0 +1,92 @@
+"""From data options to image sets and a loader."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from trainer.data import cifar10, cifar10_files, options, synthetic
+from trainer.data.device_loader import DeviceLoader
+from trainer.data.epoch_table import EpochTable
+from trainer.data.image_set import ImageSet
+from trainer.data.torchvision_loader import TorchvisionLoader
+
+
+class Loader(Protocol):
+    """Gives the batches of an epoch."""
+
+    def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images `(n, 3, 32, 32)` float32 and labels `(n,)` int64 of batch `step`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The images of a run.
+
+    Attributes:
+        train: What is trained on.
+        evaluation: What is evaluated after an epoch: the validation set if there is one, else the
+            test set.
+        test: The test set, always whole.
+        split: `val` or `test`: what `evaluation` is.
+        sha256: Hash of the whole data set, before any cut.
+    """
+
+    train: ImageSet
+    evaluation: ImageSet
+    test: ImageSet
+    split: str
+    sha256: str
+
+
+def load_data(option: options.DataOptions) -> Data:
+    """Reads or makes the data set and cuts it.
+
+    Raises:
+        FileNotFoundError: If it is not there and cannot be downloaded.
+        ValueError: If a file is damaged, or the cut leaves nothing.
+    """
+    if isinstance(option, options.Cifar10):
+        source = cifar10_files.provide(Path(option.root), option.download, option.url)
+        whole, test, sha256 = cifar10.load(source)
+    elif isinstance(option, options.Synthetic):
+        whole, test, sha256 = synthetic.make(option.seed, option.train_images, option.test_images)
+    else:
+        raise ValueError(f"data.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
+    train, validation = _cut(option, whole)
+    if option.val_size:
+        return Data(train, validation, test, "val", sha256)
+    return Data(train, test, test, "test", sha256)
+
+
+def _cut(option: options.DataOptions, whole: ImageSet) -> tuple[ImageSet, ImageSet]:
+    """Training images from the front, validation images from the end."""
+    left = len(whole) - option.val_size
+    if left < 1:
+        raise ValueError(
+            f"data.val_size={option.val_size}: leaves nothing of {len(whole)} training images"
+        )
+    size = left if option.train_size is None else option.train_size
+    if size > left:
+        raise ValueError(
+            f"data.train_size={size}: more than the {left} training images there are"
+            + (f" beside data.val_size={option.val_size}" if option.val_size else "")
+        )
+    return whole.slice(0, size), whole.slice(left, len(whole))
+
+
+def build_loader(
+    option: options.DataOptions, images: ImageSet, device: torch.device, batch_size: int
+) -> Loader:
+    """The loader that `data.loader` names."""
+    if option.loader == "torchvision":
+        return TorchvisionLoader(
+            images,
+            device,
+            batch_size=batch_size,
+            padding=option.crop_padding,
+            workers=option.workers,
+        )
+    return DeviceLoader(images, device, batch_size=batch_size, padding=option.crop_padding)

@@ -1,0 +1,104 @@
+"""Options of the `data` group: what a user can say about data, free of torch."""
+
+import math
+from dataclasses import dataclass
+
+LOADERS = ("device", "torchvision")
+
+
+@dataclass(slots=True, kw_only=True)
+class DataOptions:
+    """What every data set shares.
+
+    Attributes:
+        name: The option's name, as in `data=<name>`.
+        train_size: Use the first n training images; null: all.
+        val_size: Cut this many images from the end of the training images for validation.
+        loader: `device` (in batch, on the training device) or `torchvision` (PIL operations in a
+            DataLoader). Both give the same batches.
+        workers: Processes of the torchvision loader.
+        crop_padding: Black pixels on each side before the random 32x32 crop; 0 turns it off.
+        flip: Mirror each training image with probability 1/2.
+        drop_last: Leave out the last, shorter batch of an epoch.
+    """
+
+    name: str = "?"
+    train_size: int | None = None
+    val_size: int = 0
+    loader: str = "device"
+    workers: int = 0
+    crop_padding: int = 4
+    flip: bool = True
+    drop_last: bool = True
+
+    def check(self, key: str) -> None:
+        """Raises ValueError, naming the key below `key`, for a value out of its range."""
+        if self.train_size is not None and self.train_size < 1:
+            raise ValueError(f"{key}.train_size={self.train_size}: must be at least 1, or null")
+        if self.val_size < 0:
+            raise ValueError(f"{key}.val_size={self.val_size}: must not be negative")
+        if self.loader not in LOADERS:
+            raise ValueError(f"{key}.loader={self.loader}: must be one of {', '.join(LOADERS)}")
+        if self.workers < 0:
+            raise ValueError(f"{key}.workers={self.workers}: must not be negative")
+        if self.workers and self.loader == "device":
+            raise ValueError(
+                f"{key}.workers={self.workers}: the device loader has no workers; "
+                f"set {key}.loader=torchvision or {key}.workers=0"
+            )
+        if not 0 <= self.crop_padding <= 16:
+            raise ValueError(f"{key}.crop_padding={self.crop_padding}: must be in 0..16")
+
+
+@dataclass(slots=True, kw_only=True)
+class Cifar10(DataOptions):
+    """CIFAR-10: 50,000 training and 10,000 test images, 32x32 colour, 10 classes.
+
+    Attributes:
+        root: Folder that holds `cifar-10-batches-py/` or `cifar-10-python.tar.gz`.
+        download: Fetch the archive once if it is not there.
+        url: https address of the archive; any mirror will do, the checksum decides.
+
+    Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
+    """
+
+    name: str = "cifar10"
+    root: str = "data"
+    download: bool = True
+    url: str = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+
+    def check(self, key: str) -> None:
+        """Raises ValueError, naming the key below `key`, for a value out of its range."""
+        DataOptions.check(self, key)
+        if not self.url.startswith("https://"):
+            raise ValueError(f"{key}.url={self.url}: must start with https://")
+        if not self.root:
+            raise ValueError(f"{key}.root: must name a folder")
+
+
+@dataclass(slots=True, kw_only=True)
+class Synthetic(DataOptions):
+    """Ten learnable classes of 32x32 colour images made from a seed in about a second.
+
+    Attributes:
+        seed: Seed of the images; the run's own `seed` does not change them.
+        train_images: Number of training images made.
+        test_images: Number of test images made.
+    """
+
+    name: str = "synthetic"
+    seed: int = 0
+    train_images: int = 10_000
+    test_images: int = 2_000
+
+    def check(self, key: str) -> None:
+        """Raises ValueError, naming the key below `key`, for a value out of its range."""
+        DataOptions.check(self, key)
+        for name, value in (("train_images", self.train_images), ("test_images", self.test_images)):
+            if not 10 <= value <= 1_000_000:
+                raise ValueError(f"{key}.{name}={value}: must be in 10..1000000")
+        if self.seed < 0 or not math.isfinite(self.seed):
+            raise ValueError(f"{key}.seed={self.seed}: must not be negative")
+
+
+OPTIONS: dict[str, type[DataOptions]] = {"cifar10": Cifar10, "synthetic": Synthetic}

@@ -1,0 +1,120 @@
+"""The same batches by torchvision's operations on PIL images, in a DataLoader."""
+
+import signal
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms import functional as transforms
+
+from trainer.data.device_loader import MEAN, SIZE, STD
+from trainer.data.epoch_table import EpochTable
+from trainer.data.image_set import ImageSet
+
+Row = tuple[int, int, int, bool]
+Sample = tuple[torch.Tensor, int]
+
+
+class TorchvisionLoader:
+    """RandomCrop, RandomHorizontalFlip, ToTensor and Normalize, driven by the epoch table.
+
+    Args:
+        images: The training images.
+        device: Where the batches are sent.
+        batch_size: Images per batch.
+        padding: Black pixels on each side before the crop.
+        workers: Processes; 0: in this one.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        device: torch.device,
+        *,
+        batch_size: int,
+        padding: int,
+        workers: int,
+    ) -> None:
+        self.device = device
+        self.sampler = TableSampler(batch_size)
+        self.loader = DataLoader(
+            AugmentedImages(images, padding),
+            batch_sampler=self.sampler,
+            num_workers=workers,
+            pin_memory=device.type == "cuda",
+            worker_init_fn=_leave_signals_to_the_trainer,
+        )
+        self._batches: Iterator[list[torch.Tensor]] | None = None
+        self._next: tuple[EpochTable, int] | None = None
+
+    def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Batch `step` of the epoch, like `DeviceLoader.batch`; fastest when asked for in order."""
+        expected = self._next is not None and self._next[0] is table and self._next[1] == step
+        if not expected or self._batches is None:
+            self.sampler.start(table, step)
+            self._batches = iter(self.loader)
+        images, labels = next(self._batches)
+        self._next = (table, step + 1)
+        images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+        return images, labels.to(self.device, non_blocking=True)
+
+
+class TableSampler(Sampler[list[Row]]):
+    """Deals out the rows of an epoch table in batches, from any step on.
+
+    Args:
+        batch_size: Rows per batch.
+    """
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.rows: list[Row] = []
+
+    def start(self, table: EpochTable, step: int) -> None:
+        """The next iteration begins at batch `step` of `table`."""
+        rest = table.rows(step * self.batch_size, len(table.order))
+        tops, lefts = rest.offsets.T.tolist()
+        rows = zip(rest.order.tolist(), tops, lefts, rest.flips.tolist(), strict=True)
+        self.rows = list(rows)
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        """Batches of rows."""
+        for start in range(0, len(self.rows), self.batch_size):
+            yield self.rows[start : start + self.batch_size]
+
+    def __len__(self) -> int:
+        """Batches left in the epoch."""
+        return -(-len(self.rows) // self.batch_size)
+
+
+class AugmentedImages(Dataset[Sample]):
+    """One augmented image per table row.
+
+    Args:
+        images: The training images.
+        padding: Black pixels on each side before the crop.
+    """
+
+    def __init__(self, images: ImageSet, padding: int) -> None:
+        self.images = images.images.numpy()
+        self.labels = images.labels.tolist()
+        self.padding = padding
+
+    def __getitem__(self, row: Row) -> Sample:
+        """The image `(3, 32, 32)` float32 and label of a row (image, top, left, flip)."""
+        number, top, left, flip = row
+        image = transforms.to_pil_image(self.images[number])
+        image = transforms.pad(image, [self.padding])  # pyright: ignore[reportArgumentType]
+        image = transforms.crop(image, top, left, SIZE, SIZE)
+        if flip:
+            image = transforms.hflip(image)
+        return transforms.normalize(transforms.to_tensor(image), list(MEAN), list(STD)), (
+            self.labels[number]
+        )
+
+
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    # Ctrl-C reaches the whole process group, and a forked worker inherits the trainer's handlers:
+    # workers must neither die first nor swallow the SIGTERM that ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,78 @@
+"""Which device and precision a run uses, and the process flags that make it repeatable."""
+
+import os
+import warnings
+from pathlib import Path
+
+import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `device=<name>` means on this machine.
+
+    Raises:
+        ValueError: If it names a CUDA device that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise ValueError(f"device={name}: this machine has {count} CUDA devices; use device=auto")
+    return device
+
+
+def choose_precision(amp: str, device: torch.device) -> str:
+    """`none`, `bf16` or `fp16`: what `amp=<amp>` means on a device.
+
+    `auto` takes bf16 where the hardware multiplies in it, else fp16 on CUDA, else none.
+
+    Raises:
+        ValueError: If fp16 is asked for on a CPU.
+    """
+    if device.type == "cpu":
+        if amp == "fp16":
+            raise ValueError("amp=fp16: needs a CUDA device; use amp=bf16, none or auto")
+        return ("bf16" if cpu_multiplies_bf16() else "none") if amp == "auto" else amp
+    if amp == "auto":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return amp
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Whether the processor has bf16 dot products; elsewhere bf16 is slower than fp32."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():  # macOS
+        return False
+    flags = cpuinfo.read_text(errors="replace")
+    return any(f" {flag}" in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def set_determinism(deterministic: bool) -> None:
+    """Sets the process flags for kernels that repeat bit for bit, or for the fastest ones."""
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.deterministic = deterministic
+    if deterministic:
+        # cuBLAS reads it when CUDA starts.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # Max-pooling's CUDA backward is listed as non-deterministic because overlapping windows
+        # race; windows that do not overlap cannot, and this package has no others.
+        warnings.filterwarnings("ignore", message="max_pool2d.*deterministic")
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    # Filling fresh memory guards against reading it uninitialised, at the price of a pass over it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, for the log and `summary.json`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = "CPU"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return f"{model}, {torch.get_num_threads()} threads"

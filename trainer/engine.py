@@ -1,0 +1,131 @@
+"""One update, written once."""
+
+import contextlib
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.amp.grad_scaler import GradScaler
+
+PRECISIONS = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(slots=True)
+class EpochSums:
+    """What an epoch adds up on the device, read by the host when it wants.
+
+    Attributes:
+        losses: `(steps_per_epoch,)` float32: the mean loss of each batch so far, else 0.
+        correct: int64: images classified rightly as they were trained on.
+        skipped: int64: updates left out by the GradScaler.
+    """
+
+    losses: torch.Tensor
+    correct: torch.Tensor
+    skipped: torch.Tensor
+
+    @staticmethod
+    def zeros(steps_per_epoch: int, device: torch.device) -> "EpochSums":
+        """An epoch that has not begun."""
+        return EpochSums(
+            torch.zeros(steps_per_epoch, device=device),
+            torch.zeros((), dtype=torch.int64, device=device),
+            torch.zeros((), dtype=torch.int64, device=device),
+        )
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Copies on the CPU."""
+        return {
+            "losses": self.losses.cpu().clone(),
+            "correct": self.correct.cpu().clone(),
+            "skipped": self.skipped.cpu().clone(),
+        }
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Goes on from `state`."""
+        self.losses.copy_(state["losses"])
+        self.correct.copy_(state["correct"])
+        self.skipped.copy_(state["skipped"])
+
+
+class Update:
+    """Forward, backward, optimizer and metrics of one batch; nothing here waits for the device.
+
+    Args:
+        model: The network.
+        optimizer: Its optimizer; the LR in force is whatever the schedule wrote into it.
+        precision: `none`, `bf16` or `fp16`.
+        scaler: Scales the loss; disabled unless the precision is fp16.
+        accumulate: Micro-batches per batch.
+        clip_norm: Largest gradient norm; None: not clipped.
+        label_smoothing: In [0, 1).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        precision: str,
+        scaler: GradScaler,
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.precision = precision
+        self.scaler = scaler
+        self.accumulate = accumulate
+        self.clip_norm = clip_norm
+        self.label_smoothing = label_smoothing
+
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor, sums: EpochSums, step: int
+    ) -> None:
+        """Trains on one batch.
+
+        Args:
+            images: `(n, 3, 32, 32)` float32, normalised.
+            labels: `(n,)` int64.
+            sums: Gets the batch's loss, right answers and whether it was skipped.
+            step: 0-based place in the epoch.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        micro = -(-len(labels) // self.accumulate)
+        for some_images, some_labels in zip(images.split(micro), labels.split(micro), strict=True):
+            with autocast(images.device, self.precision):
+                logits = self.model(some_images)
+            loss = F.cross_entropy(
+                logits.float(), some_labels, label_smoothing=self.label_smoothing
+            )
+            if self.accumulate > 1:  # the mean over the batch, whatever the size of the last part
+                loss = loss * (len(some_labels) / len(labels))
+            self.scaler.scale(loss).backward()
+            sums.losses[step] += loss.detach()
+            sums.correct += (logits.detach().argmax(1) == some_labels).sum()
+        if self.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)  # clip what the optimizer will see
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self._step(sums)
+
+    def _step(self, sums: EpochSums) -> None:
+        if not self.scaler.is_enabled():
+            self.optimizer.step()
+            return
+        self.scaler.step(self.optimizer)
+        # The scale lies on the device; get_scale() would wait for it. It falls exactly when the
+        # gradients overflowed and the optimizer left the update out.
+        scale: torch.Tensor = self.scaler._scale  # pyright: ignore  # noqa: SLF001
+        before = scale.clone()
+        self.scaler.update()
+        sums.skipped += scale < before
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    """Mixed precision for a forward pass; nothing for `none`."""
+    dtype = PRECISIONS[precision]
+    if dtype is None:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype)

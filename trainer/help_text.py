@@ -1,0 +1,47 @@
+"""`python -m trainer --help`."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from trainer.arguments import GROUP_NAMES, options
+from trainer.config import CheckpointOptions, Config, LogOptions
+
+HEAD = """\
+Trains a network on CIFAR-10 under a learning-rate schedule.
+
+  python -m trainer                                     the defaults: vgg, sgd, warmup_cosine
+  python -m trainer scheduler=steplr scheduler.step_size=8 optimizer.lr=0.02
+  python -m trainer experiment=vgg_warmup_steplr        a whole recipe
+  python -m trainer data=synthetic epochs=3             without the data set
+  python -m trainer -m scheduler=steplr,cosine seed=0,1,2   a sweep
+  python -m trainer resume=outputs/<date>/<time>        goes on with a run in its own folder
+
+Lengths (step_size, warmup, milestones, ...): 5 or 2.5 are epochs, "300 steps" are updates, "10%"
+is a share of the run."""
+
+
+def wanted(arguments: Sequence[str]) -> bool:
+    """Whether the arguments ask for help."""
+    return any(argument in ("-h", "--help") for argument in arguments)
+
+
+def text() -> str:
+    """The whole page."""
+    lines = [HEAD, "", "Groups (group=option):"]
+    for group in GROUP_NAMES:
+        lines.append(f"  {group:<10} {' '.join(options(group))}")
+    lines += ["", "Keys and their defaults (key=value):"]
+    lines += [f"  {key:<28} {value}" for key, value in _defaults().items()]
+    lines += ["", "--cfg job prints the composed configuration; an option's keys are in it."]
+    return "\n".join(lines)
+
+
+def _defaults() -> dict[str, str]:
+    values: dict[str, Any] = {}
+    for place, option in (("", Config), ("checkpoint.", CheckpointOptions), ("log.", LogOptions)):
+        for field in dataclasses.fields(option):
+            if field.name in GROUP_NAMES or field.default is dataclasses.MISSING:
+                continue
+            values[f"{place}{field.name}"] = field.default
+    return {key: "null" if value is None else str(value) for key, value in values.items()}

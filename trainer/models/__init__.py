@@ -1,0 +1,1 @@
+"""Models for 32x32 colour images."""

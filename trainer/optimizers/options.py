@@ -1,0 +1,127 @@
+"""Options of the `optimizer` group, free of torch."""
+
+import math
+import re
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True)
+class Group:
+    """Parameters that get settings of their own.
+
+    Attributes:
+        match: Regular expression searched in the parameter names; the first group to match wins.
+        lr_scale: Multiplies `optimizer.lr` into the group's base LR, at least 0.
+        weight_decay: Replaces the optimizer's; null: the same.
+    """
+
+    match: str = ""
+    lr_scale: float = 1.0
+    weight_decay: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class OptimizerOptions:
+    """What every optimizer shares.
+
+    Attributes:
+        name: The option's name, as in `optimizer=<name>`.
+        lr: Base learning rate, the peak of the schedule, above 0.
+        weight_decay: At least 0.
+        groups: Parameters with settings of their own, e.g. `[{match: '^fc', lr_scale: 0.1}]`.
+    """
+
+    name: str = "?"
+    lr: float = 0.1
+    weight_decay: float = 0.0
+    groups: list[Group] = field(default_factory=list[Group])
+
+    def check(self, key: str) -> None:
+        """Raises ValueError, naming the key below `key`, for a value out of its range."""
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ValueError(f"{key}.lr={self.lr}: must be a finite number above 0")
+        _at_least_0(f"{key}.weight_decay", self.weight_decay)
+        for number, group in enumerate(self.groups):
+            place = f"{key}.groups[{number}]"
+            if not group.match:
+                raise ValueError(f"{place}.match: must be a regular expression")
+            try:
+                re.compile(group.match)
+            except re.error as error:
+                raise ValueError(f"{place}.match={group.match}: {error}") from error
+            _at_least_0(f"{place}.lr_scale", group.lr_scale)
+            if group.weight_decay is not None:
+                _at_least_0(f"{place}.weight_decay", group.weight_decay)
+
+
+@dataclass(slots=True, kw_only=True)
+class SGD(OptimizerOptions):
+    """Stochastic gradient descent with momentum; weight decay is added to the gradient.
+
+    Attributes:
+        momentum: In [0, 1).
+        nesterov: Nesterov's momentum; needs a momentum above 0.
+
+    Source: torch.optim.SGD; the defaults are those of the recipes.
+    """
+
+    name: str = "sgd"
+    lr: float = 0.04
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    nesterov: bool = False
+
+    def check(self, key: str) -> None:
+        """Raises ValueError, naming the key below `key`, for a value out of its range."""
+        OptimizerOptions.check(self, key)
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"{key}.momentum={self.momentum}: must be in [0, 1)")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError(f"{key}.nesterov=true: needs {key}.momentum above 0")
+
+
+@dataclass(slots=True, kw_only=True)
+class Adam(OptimizerOptions):
+    """Adam; weight decay is added to the gradient.
+
+    Attributes:
+        beta1: Decay of the mean of the gradients, in [0, 1).
+        beta2: Decay of the mean of their squares, in [0, 1).
+        eps: Added to the denominator, above 0.
+
+    Source: Kingma and Ba, 2015 (arXiv 1412.6980); torch.optim.Adam.
+    """
+
+    name: str = "adam"
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def check(self, key: str) -> None:
+        """Raises ValueError, naming the key below `key`, for a value out of its range."""
+        OptimizerOptions.check(self, key)
+        for name, value in (("beta1", self.beta1), ("beta2", self.beta2)):
+            if not 0 <= value < 1:
+                raise ValueError(f"{key}.{name}={value}: must be in [0, 1)")
+        if not (math.isfinite(self.eps) and self.eps > 0):
+            raise ValueError(f"{key}.eps={self.eps}: must be a finite number above 0")
+
+
+@dataclass(slots=True, kw_only=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay.
+
+    Source: Loshchilov and Hutter, 2019 (arXiv 1711.05101); torch.optim.AdamW.
+    """
+
+    name: str = "adamw"
+    weight_decay: float = 1e-2
+
+
+OPTIONS: dict[str, type[OptimizerOptions]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+
+
+def _at_least_0(key: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{key}={value}: must be a finite number, at least 0")

@@ -1,0 +1,264 @@
+"""What a run consists of: built from a configuration, saved to and restored from a checkpoint."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.amp.grad_scaler import GradScaler
+
+from trainer import checkpoint
+from trainer.config import Config
+from trainer.data.build import Data, Loader, build_loader, load_data
+from trainer.data.epoch_table import steps_in_epoch
+from trainer.device import choose_device, choose_precision, set_determinism
+from trainer.engine import EpochSums, Update
+from trainer.evaluation import Evaluator
+from trainer.models.build import build_model
+from trainer.optimizers.build import build_optimizer
+from trainer.schedules.lr_schedule import LRSchedule
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        epoch: Epochs completed.
+        step_in_epoch: Updates completed in the epoch under way.
+        step: Updates completed.
+        seconds: Time spent, over all its interruptions.
+        skipped_updates: Updates that the GradScaler left out, epoch under way excluded.
+    """
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    skipped_updates: int = 0
+
+    def advance(self) -> None:
+        """One more update is done."""
+        self.step_in_epoch += 1
+        self.step += 1
+
+    def next_epoch(self) -> None:
+        """The epoch under way is complete."""
+        self.epoch += 1
+        self.step_in_epoch = 0
+
+
+Row = dict[str, float]
+# For the event file and the next row; not shown in metrics.jsonl.
+HIDDEN = ("time", "total_seconds")
+
+
+def public(row: Row) -> Row:
+    """A row as users see it: `epoch` and the like are whole numbers."""
+    return {
+        key: int(value) if key in ("epoch", "step", "skipped_updates") else value
+        for key, value in row.items()
+        if key not in HIDDEN
+    }
+
+
+@dataclass(slots=True)
+class History:
+    """Everything that the logs show; they are views of it.
+
+    Attributes:
+        rows: One per evaluated epoch, as in `metrics.jsonl`, plus `time` (seconds since 1970)
+            and `total_seconds` (spent on the run so far).
+        lrs: The LR of each update as it was in force, one value per parameter group.
+    """
+
+    rows: list[Row] = field(default_factory=list[Row])
+    lrs: list[list[float]] = field(default_factory=list[list[float]])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values, and the LRs as one float64 tensor `(updates, groups)`."""
+        return {"rows": self.rows, "lrs": torch.tensor(self.lrs, dtype=torch.float64)}
+
+    @staticmethod
+    def from_state(state: Mapping[str, Any]) -> "History":
+        """The history that `state_dict` gave."""
+        return History([dict(row) for row in state["rows"]], state["lrs"].tolist())
+
+
+@dataclass(slots=True)
+class Run:
+    """The objects of one run.
+
+    Attributes:
+        config: Its configuration.
+        device: Where it computes.
+        precision: `none`, `bf16` or `fp16`.
+        data: Its images.
+        loader: Cuts the training batches.
+        evaluator: Evaluates on `data.evaluation`.
+        model: The network.
+        optimizer: With the LR in force in each group.
+        scheduler: Writes that LR.
+        scaler: Enabled for fp16 only.
+        update: One update.
+        sums: Of the epoch under way.
+        steps_per_epoch: Updates in an epoch.
+        progress: Where it stands.
+        history: What the logs show.
+    """
+
+    config: Config
+    device: torch.device
+    precision: str
+    data: Data
+    loader: Loader
+    evaluator: Evaluator
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: LRSchedule
+    scaler: GradScaler
+    update: Update
+    sums: EpochSums
+    steps_per_epoch: int
+    progress: Progress
+    history: History
+
+    @staticmethod
+    def build(config: Config) -> "Run":
+        """A run at its beginning.
+
+        Raises:
+            ValueError: If the configuration does not fit the machine or the data.
+            FileNotFoundError: If the data set is missing.
+        """
+        set_determinism(config.deterministic)
+        device = choose_device(config.device)
+        precision = choose_precision(config.amp, device)
+        data = load_data(config.data)
+        steps = steps_in_epoch(
+            len(data.train), config.batch_size, drop_last=config.data.drop_last
+        )
+        if steps == 0:
+            raise ValueError(
+                f"batch_size={config.batch_size}: is more than the {len(data.train)} training "
+                "images; lower it or set data.drop_last=false"
+            )
+        torch.manual_seed(config.seed)
+        random.seed(config.seed)
+        model = build_model(config.model, len(data.train.classes))
+        model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        model.train()
+        optimizer = build_optimizer(config.optimizer, model)
+        scaler = GradScaler(device.type, enabled=precision == "fp16")
+        return Run(
+            config=config,
+            device=device,
+            precision=precision,
+            data=data,
+            loader=build_loader(config.data, data.train, device, config.batch_size),
+            evaluator=Evaluator.on(data.evaluation, device, precision),
+            model=model,
+            optimizer=optimizer,
+            scheduler=LRSchedule(
+                optimizer, config.scheduler, steps_per_epoch=steps, epochs=config.epochs
+            ),
+            scaler=scaler,
+            update=Update(
+                model,
+                optimizer,
+                precision=precision,
+                scaler=scaler,
+                accumulate=config.accumulate,
+                clip_norm=config.clip_norm,
+                label_smoothing=config.label_smoothing,
+            ),
+            sums=EpochSums.zeros(steps, device),
+            steps_per_epoch=steps,
+            progress=Progress(),
+            history=History(),
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a continuation of this run must share with it."""
+        return checkpoint.fingerprint(
+            self.config, precision=self.precision, data_sha256=self.data.sha256
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a continuation needs, plain values and tensors."""
+        return {
+            "format": checkpoint.FORMAT,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "last_epoch": self.scheduler.last_epoch,
+            "scaler": self.scaler.state_dict(),
+            "progress": asdict(self.progress),
+            "rng": _rng_state(self.device),
+            "partial": self.sums.state_dict() if self.progress.step_in_epoch else None,
+            "history": self.history.state_dict(),
+            "config": self.config.to_dict(),
+            "fingerprint": self.fingerprint(),
+        }
+
+    def load_state_dict(self, commit: checkpoint.Commit) -> None:
+        """Goes on where a checkpoint stands.
+
+        Raises:
+            ValueError: If the checkpoint is of another run, or its LRs are not this schedule's.
+        """
+        state = commit.state
+        checkpoint.check_fingerprint(state["fingerprint"], self.fingerprint(), commit.path)
+        self.load_weights(state["model"], commit)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.progress = Progress(**state["progress"])
+        self.history = History.from_state(state["history"])
+        if state["partial"] is not None:
+            self.sums.load_state_dict(state["partial"])
+        self._check_ledger()
+        _load_rng_state(state["rng"], self.device)
+
+    def load_weights(self, weights: Mapping[str, torch.Tensor], commit: checkpoint.Commit) -> None:
+        """Takes over weights and buffers alone.
+
+        Raises:
+            ValueError: If they are not this model's; names the first that differs.
+        """
+        own = self.model.state_dict()
+        for name in sorted(own.keys() | weights.keys()):
+            saved = tuple(weights[name].shape) if name in weights else "nothing"
+            here = tuple(own[name].shape) if name in own else "nothing"
+            if saved != here:
+                raise ValueError(
+                    f"{commit.path}: does not fit model={self.config.model.name}: {name} is "
+                    f"{saved} in the checkpoint, {here} in the model"
+                )
+        self.model.load_state_dict(dict(weights))
+
+    def _check_ledger(self) -> None:
+        """Every LR that was in force must be what the schedule says today, bit for bit."""
+        for k, recorded in enumerate(self.history.lrs):
+            if (computed := self.scheduler.lrs(k)) != recorded:
+                raise ValueError(
+                    f"scheduler: update {k} was trained with LR {recorded}, the schedule now "
+                    f"gives {computed}"
+                )
+
+
+def _rng_state(device: torch.device) -> dict[str, Any]:
+    state: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _load_rng_state(state: Mapping[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(state["torch"])
+    version, values, gauss = state["python"]
+    random.setstate((version, tuple(values), gauss))
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

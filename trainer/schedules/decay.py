@@ -1,0 +1,166 @@
+"""Schedules that start at the base LR and fall: constant, step, multistep, exponential, cosine."""
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from trainer.schedules.durations import Duration
+from trainer.schedules.schedule import Curve, Schedule, require, require_lr
+from trainer.schedules.span import Span
+
+
+def _check_gamma(key: str, gamma: float) -> None:
+    require(0 < gamma <= 1, f"{key}.gamma", gamma, "in (0, 1]")
+
+
+@dataclass(slots=True, kw_only=True)
+class Constant(Schedule):
+    """lr(k) = base."""
+
+    name: str = "constant"
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The base LR at every update."""
+        return lambda k, base_lr: base_lr
+
+
+@dataclass(slots=True, kw_only=True)
+class StepLR(Schedule):
+    """lr(k) = base * gamma^floor(k / step_size): a drop at every multiple of step_size.
+
+    The first drop is in force at update `step_size`.
+
+    Attributes:
+        step_size: Duration between drops, at least one update.
+        gamma: Factor of each drop, in (0, 1].
+
+    Source: torch.optim.lr_scheduler.StepLR.
+    """
+
+    name: str = "steplr"
+    step_size: Duration = 10
+    gamma: float = 0.1
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a gamma outside (0, 1]."""
+        Schedule.check(self, key)
+        _check_gamma(key, self.gamma)
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        step_size = span.length(self.step_size, f"{key}.step_size", least=1)
+        if step_size >= span.updates:
+            span.warn(
+                f"{key}.step_size={self.step_size}: is not shorter than the {span.updates} updates "
+                "it decays over, so the LR never drops"
+            )
+        return lambda k, base_lr: base_lr * self.gamma ** (k // step_size)
+
+
+@dataclass(slots=True, kw_only=True)
+class MultiStep(Schedule):
+    """lr(k) = base * gamma^(number of milestones <= k): a drop at each milestone.
+
+    Attributes:
+        milestones: Durations from the start, strictly rising, each at least one update.
+        gamma: Factor of each drop, in (0, 1].
+
+    Source: torch.optim.lr_scheduler.MultiStepLR.
+    """
+
+    name: str = "multistep"
+    milestones: list[Duration] = field(default_factory=lambda: list[Duration]([15, 25]))
+    gamma: float = 0.1
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a gamma outside (0, 1] or no milestone."""
+        Schedule.check(self, key)
+        _check_gamma(key, self.gamma)
+        require(len(self.milestones) > 0, f"{key}.milestones", [], "a list of at least one")
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        key = f"{key}.milestones"
+        milestones = [span.length(value, key, least=1) for value in self.milestones]
+        listed = ", ".join(map(str, self.milestones))
+        for previous, milestone in zip(milestones, milestones[1:], strict=False):
+            require(previous < milestone, key, f"[{listed}]", "strictly rising")
+        for value, milestone in zip(self.milestones, milestones, strict=True):
+            if milestone >= span.updates:
+                span.warn(
+                    f"{key}: {value} is at or beyond the end ({span.updates} updates) and "
+                    "never takes effect"
+                )
+        return lambda k, base_lr: base_lr * self.gamma ** bisect_right(milestones, k)
+
+
+@dataclass(slots=True, kw_only=True)
+class Exponential(Schedule):
+    """lr(k) = base * gamma^(k / every): one factor of gamma for each `every`, epoch or other.
+
+    Attributes:
+        gamma: Factor per `every`, in (0, 1].
+        every: Duration over which the LR falls by `gamma`, at least one update; an epoch unless
+            said otherwise, so a gamma keeps its meaning at any batch size.
+
+    Source: torch.optim.lr_scheduler.ExponentialLR, which it equals at whole epochs.
+    """
+
+    name: str = "exponential"
+    gamma: float = 0.9
+    every: Duration = 1
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a gamma outside (0, 1]."""
+        Schedule.check(self, key)
+        _check_gamma(key, self.gamma)
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        every = span.length(self.every, f"{key}.every", least=1)
+        return lambda k, base_lr: base_lr * self.gamma ** (k / every)
+
+
+@dataclass(slots=True, kw_only=True)
+class Cosine(Schedule):
+    """lr(k) = eta_min + (base - eta_min) * (1 + cos(2 pi num_cycles k / length)) / 2.
+
+    Past `length` the last value holds; torch's and transformers' cosines climb again.
+
+    Attributes:
+        eta_min: LR at the bottom of the wave, absolute, at least 0.
+        num_cycles: Waves within `length`; 0.5 falls from the base to eta_min once.
+        length: Duration of the curve; null: to the end of the run.
+
+    Source: Loshchilov and Hutter, SGDR, 2017 (arXiv 1608.03983), eq. 5, without restarts;
+    num_cycles as in transformers' get_cosine_schedule_with_warmup.
+    """
+
+    name: str = "cosine"
+    eta_min: float = 0.0
+    num_cycles: float = 0.5
+    length: Duration | None = None
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a negative eta_min or a num_cycles that is not positive."""
+        Schedule.check(self, key)
+        require_lr(f"{key}.eta_min", self.eta_min)
+        finite = math.isfinite(self.num_cycles) and self.num_cycles > 0
+        require(finite, f"{key}.num_cycles", self.num_cycles, "a finite number above 0")
+
+    def floor(self) -> float:
+        """The bottom of the wave."""
+        return self.eta_min
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        length = span.updates
+        if self.length is not None:
+            length = span.length(self.length, f"{key}.length", least=1)
+        turn = 2 * math.pi * self.num_cycles
+
+        def lr(k: int, base_lr: float) -> float:
+            wave = 0.5 * (1 + math.cos(turn * (min(k, length) / length)))
+            return self.eta_min + (base_lr - self.eta_min) * wave
+
+        return lr

@@ -1,0 +1,111 @@
+"""What a schedule does when a resumed run gets another length: `on_horizon_change`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from trainer.schedules.plateau import PlateauState
+from trainer.schedules.schedule import Curve, ResolvedSchedule, Schedule, staircase
+from trainer.schedules.span import Notes, Span
+
+CHOICES = {
+    "hold": "keep the old curve, then its last LR",
+    "continue": "let the same formula go on",
+    "stretch": "take the curve of the new length from here on",
+    "restart": "run the schedule anew over the added epochs",
+    "tail": "decay linearly from the LR in force to the schedule's floor over what is left",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One change of a run's length, as the checkpoint records it.
+
+    Attributes:
+        choice: One of `CHOICES`.
+        at: Updates completed when the length was changed.
+        old: Updates of the run before.
+        new: Updates of the run after.
+    """
+
+    choice: str
+    at: int
+    old: int
+    new: int
+
+    def to_dict(self) -> dict[str, str | int]:
+        """Plain values for the checkpoint."""
+        return asdict(self)
+
+
+def resolve_revised(
+    option: Schedule,
+    steps_per_epoch: int,
+    updates: int,
+    revisions: Sequence[Revision],
+    *,
+    plateau_state: PlateauState | None = None,
+) -> ResolvedSchedule:
+    """Resolves a schedule whose run has changed its length.
+
+    Args:
+        option: The schedule.
+        steps_per_epoch: Updates in an epoch.
+        updates: Updates of the run as it is planned now.
+        revisions: Every change of the length so far, in order.
+        plateau_state: Counters that a plateau goes on from.
+
+    Raises:
+        ValueError: If a parameter is out of range, or a revision makes no sense.
+    """
+    state = plateau_state or PlateauState()
+    if not revisions:
+        return option.resolve(steps_per_epoch, updates, plateau_state=state)
+    option.check("scheduler")
+    span = Span(steps_per_epoch, revisions[0].old, notes=Notes(plateau_state=state))
+    curve = option.curve(span, "scheduler")
+    for revision in revisions:
+        curve = _revised(option, curve, revision, span)
+    if option.interval == "epoch":
+        curve = staircase(curve, steps_per_epoch)
+    return ResolvedSchedule(curve, steps_per_epoch, updates, span.notes)
+
+
+def _revised(option: Schedule, before: Curve, revision: Revision, span: Span) -> Curve:
+    """The curve `before`, changed by one revision."""
+    at, old, new = revision.at, revision.old, revision.new
+    if revision.choice == "continue":
+        return before
+    if revision.choice == "hold":
+        return lambda k, base_lr: before(min(k, old - 1), base_lr)
+    if revision.choice == "stretch":
+        stretched = option.curve(
+            Span(span.steps_per_epoch, new, span.start, span.notes), "scheduler"
+        )
+        return lambda k, base_lr: (before if k < at else stretched)(k, base_lr)
+    if revision.choice == "restart":
+        if new <= old:
+            raise ValueError("on_horizon_change=restart: needs more epochs than before")
+        added = Span(span.steps_per_epoch, new - old, old, span.notes)
+        anew = option.curve(added, "scheduler")
+        return lambda k, base_lr: before(k, base_lr) if k < old else anew(k - old, base_lr)
+    if revision.choice == "tail":
+        floor = option.floor()
+
+        def tail(k: int, base_lr: float) -> float:
+            if k < at:
+                return before(k, base_lr)
+            left = 1 - min(k - at, new - at) / (new - at)
+            return floor + (before(at, base_lr) - floor) * left
+
+        return tail
+    raise ValueError(f"on_horizon_change={revision.choice}: must be one of {', '.join(CHOICES)}")
+
+
+def first_difference(
+    one: ResolvedSchedule, other: ResolvedSchedule, base_lrs: Sequence[float]
+) -> int | None:
+    """The first update, up to the smaller end, at which two schedules differ; None: equal."""
+    for k in range(min(one.updates, other.updates)):
+        if any(one.lr(k, base) != other.lr(k, base) for base in base_lrs):
+            return k
+    return None

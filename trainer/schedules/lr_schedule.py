@@ -1,0 +1,192 @@
+"""The torch-compatible face of a schedule."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from trainer.schedules.horizon import CHOICES, Revision, first_difference, resolve_revised
+from trainer.schedules.plateau import PlateauState
+from trainer.schedules.schedule import Schedule
+
+
+class LRSchedule(LRScheduler):
+    """Sets an optimizer's LR for the next update, always recomputed from the position.
+
+    Nothing is ever derived from the LR in force, so the order of construction and loading, or a
+    touched `param_groups`, cannot bend the curve.
+
+    Args:
+        optimizer: Its groups' `initial_lr` (else `lr`) are the base LRs.
+        option: The schedule, e.g. `Cosine(eta_min=1e-5)`.
+        steps_per_epoch: Updates in an epoch; 1 if `step` is called once per epoch.
+        epochs: Planned length of the run in epochs.
+
+    Raises:
+        ValueError: If a parameter is out of range.
+    """
+
+    # torch's constructor is left out on purpose: it wraps optimizer.step and takes a step itself.
+    def __init__(  # pyright: ignore[reportMissingSuperCall]
+        self, optimizer: Optimizer, option: Schedule, *, steps_per_epoch: int, epochs: int
+    ) -> None:
+        self.optimizer = optimizer
+        self.option = option
+        self.steps_per_epoch = steps_per_epoch
+        self.updates = epochs * steps_per_epoch
+        self.base_lrs = [g.setdefault("initial_lr", float(g["lr"])) for g in optimizer.param_groups]
+        self.last_epoch = 0
+        self.revisions: list[Revision] = []
+        self.plateau_state = PlateauState()
+        self._resolve()
+        self._write()
+
+    def _resolve(self) -> None:
+        self.resolved = resolve_revised(
+            self.option,
+            self.steps_per_epoch,
+            self.updates,
+            self.revisions,
+            plateau_state=self.plateau_state,
+        )
+
+    def lrs(self, k: int) -> list[float]:
+        """The LR of each group in force for update `k` (0-based)."""
+        return [self.resolved.lr(k, base) for base in self.base_lrs]
+
+    def _write(self) -> None:
+        self._last_lr: list[float | Any] = [*self.lrs(self.last_epoch)]
+        for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            if isinstance(group["lr"], float | int):
+                group["lr"] = lr
+            else:  # a tensor that a captured graph reads: its address must stay
+                group["lr"].fill_(lr)
+
+    def step(self, metrics: float | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Moves on to the next update and writes its LR into the optimizer.
+
+        Args:
+            metrics: The monitored value at the end of an epoch, for a plateau.
+        """
+        self.last_epoch += 1
+        if metrics is not None:
+            self.observe(metrics)
+        self._write()
+
+    def observe(self, metric: float) -> bool:
+        """Shows a plateau the monitored value of the epoch that has just ended.
+
+        Returns:
+            Whether the LR of the next update was reduced. Always False without a plateau.
+        """
+        tracker = self.resolved.plateau
+        if tracker is None:
+            return False
+        reduced = tracker.observe(float(metric), self.last_epoch)
+        self._write()
+        return reduced
+
+    def monitored(self, metrics: Mapping[str, float]) -> float | None:
+        """The value that a plateau wants out of an epoch's metrics; None without a plateau.
+
+        Raises:
+            ValueError: If the run does not produce it.
+        """
+        tracker = self.resolved.plateau
+        return None if tracker is None else tracker.option.monitored(metrics)
+
+    def get_last_lr(self) -> list[float | Any]:
+        """The LR of each group in force for the next update."""
+        return self._last_lr
+
+    def get_lr(self) -> list[float | Any]:
+        """The same as `get_last_lr`: unlike torch's, it never runs ahead."""
+        return self._last_lr
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position, counters and changes of length, in plain Python values."""
+        return {
+            "last_epoch": self.last_epoch,
+            "base_lrs": list(self.base_lrs),
+            "last_lr": [float(lr) for lr in self._last_lr],
+            "steps_per_epoch": self.steps_per_epoch,
+            "updates": self.updates,
+            "revisions": [revision.to_dict() for revision in self.revisions],
+            "plateau": dataclasses.asdict(self.plateau_state),
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Goes on where the saved schedule stood, over the saved number of updates.
+
+        Raises:
+            ValueError: If this schedule's LR at the saved position is not the saved LR.
+        """
+        if state_dict["steps_per_epoch"] != self.steps_per_epoch:
+            raise ValueError(
+                f"scheduler: was saved with {state_dict['steps_per_epoch']} updates an epoch, "
+                f"this run has {self.steps_per_epoch}"
+            )
+        self.last_epoch = int(state_dict["last_epoch"])
+        self.updates = int(state_dict["updates"])
+        self.base_lrs = [float(base) for base in state_dict["base_lrs"]]
+        self.revisions = [Revision(**revision) for revision in state_dict["revisions"]]
+        self.plateau_state = PlateauState(**state_dict["plateau"])
+        self._resolve()
+        self._write()
+        if self._last_lr != state_dict["last_lr"]:
+            raise ValueError(
+                f"scheduler: update {self.last_epoch} was saved with LR {state_dict['last_lr']}, "
+                f"this schedule gives {self._last_lr}"
+            )
+
+    def change_epochs(self, epochs: int, choice: str) -> tuple[list[float], list[float]] | None:
+        """Gives the run another length.
+
+        Args:
+            epochs: The new length in epochs.
+            choice: `error`, or one of `CHOICES`: what to do if the curve would change.
+
+        Returns:
+            The LRs of the next update before and after, or None where nothing had to be chosen.
+
+        Raises:
+            ValueError: If the curve would change and `choice` is `error`.
+        """
+        updates = epochs * self.steps_per_epoch
+        if updates == self.updates:
+            return None
+        before = self.resolved
+        plain = resolve_revised(
+            self.option,
+            self.steps_per_epoch,
+            updates,
+            self.revisions,
+            plateau_state=self.plateau_state,
+        )
+        old = self.updates
+        if (k := first_difference(before, plain, self.base_lrs)) is None and not self.revisions:
+            self.updates = updates
+        elif choice == "error":
+            k = min(old, updates) if k is None else k
+            raise ValueError(_horizon_question(self, updates, k, plain.lr(k, self.base_lrs[0])))
+        else:
+            self.revisions.append(Revision(choice, self.last_epoch, old, updates))
+            self.updates = updates
+        at = self.last_epoch
+        before_lrs = [before.lr(at, base) for base in self.base_lrs]
+        self._resolve()
+        self._write()
+        return (before_lrs, self.lrs(at)) if self.revisions else None
+
+
+def _horizon_question(schedule: LRSchedule, updates: int, k: int, new_lr: float) -> str:
+    old_lr = schedule.resolved.lr(k, schedule.base_lrs[0])
+    old_epochs = schedule.updates // schedule.steps_per_epoch
+    choices = "; ".join(f"{name}: {text}" for name, text in CHOICES.items())
+    return (
+        f"epochs={updates // schedule.steps_per_epoch}: the run was planned for {old_epochs} "
+        f"epochs, and its schedule would change at update {k} (LR {old_lr:g} -> {new_lr:g}); "
+        f"say on_horizon_change= one of {choices}"
+    )

@@ -1,0 +1,121 @@
+"""What every schedule is: an option that resolves into a pure function of the update."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trainer.schedules.span import Notes, Span
+
+if TYPE_CHECKING:
+    from trainer.schedules.plateau import PlateauState, PlateauTracker
+
+Curve = Callable[[int, float], float]
+"""`curve(k, base_lr)`: the LR in force for update `k` (from 0) of a group with that base LR."""
+
+INTERVALS = ("step", "epoch")
+
+
+@dataclass(slots=True, kw_only=True)
+class Schedule:
+    """A learning-rate schedule as a user writes it down.
+
+    Attributes:
+        name: The option's name, as in `scheduler=<name>`.
+        interval: `step`: the LR moves at every update. `epoch`: at each epoch's first update
+            only, the staircase of a scheduler that is stepped once per epoch. Set on the
+            outermost schedule.
+    """
+
+    name: str = "?"
+    interval: str = "step"
+
+    def check(self, key: str) -> None:
+        """Raises ValueError, naming the key below `key`, for a value out of its range."""
+        if self.interval not in INTERVALS:
+            raise ValueError(f"{key}.interval={self.interval}: must be step or epoch")
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The schedule over `span`, smooth; `interval` is applied by `resolve`."""
+        raise ValueError(f"{key}.name={self.name}: is not a schedule")
+
+    def floor(self) -> float:
+        """The LR that the schedule decays to."""
+        return 0.0
+
+    def inner(self) -> "Schedule | None":
+        """The schedule inside, for a wrapper."""
+        return None
+
+    def resolve(
+        self,
+        steps_per_epoch: int,
+        updates: int,
+        *,
+        plateau_state: "PlateauState | None" = None,
+        key: str = "scheduler",
+    ) -> "ResolvedSchedule":
+        """Turns every duration into whole updates.
+
+        Args:
+            steps_per_epoch: Updates in an epoch, at least 1.
+            updates: Updates in the whole run, at least 1.
+            plateau_state: Counters that a plateau goes on from; None: fresh ones.
+            key: Where the option stands, for messages.
+
+        Returns:
+            The LR as a function of the update, and what was noticed on the way.
+
+        Raises:
+            ValueError: If a parameter is out of range.
+        """
+        if steps_per_epoch < 1 or updates < 1:
+            raise ValueError(f"{key}: a run of {updates} updates has no schedule")
+        self.check(key)
+        span = Span(steps_per_epoch, updates, notes=Notes(plateau_state=plateau_state))
+        curve = self.curve(span, key)
+        if self.interval == "epoch":
+            curve = staircase(curve, steps_per_epoch)
+        return ResolvedSchedule(curve, steps_per_epoch, updates, span.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSchedule:
+    """A schedule in whole updates.
+
+    Attributes:
+        curve: The function that preview, training, resume and reports all call.
+        steps_per_epoch: Updates in an epoch.
+        updates: Updates in the whole run.
+        notes: Rounded durations, warnings, and the plateau that wants to see the metrics.
+    """
+
+    curve: Curve
+    steps_per_epoch: int
+    updates: int
+    notes: Notes
+
+    def lr(self, k: int, base_lr: float) -> float:
+        """The LR in force for update `k` (0-based) of a group with base LR `base_lr`."""
+        return self.curve(k, base_lr)
+
+    @property
+    def plateau(self) -> "PlateauTracker | None":
+        """Who has to see the metrics, where there is one."""
+        return self.notes.plateau
+
+
+def staircase(curve: Curve, steps_per_epoch: int) -> Curve:
+    """`curve` held at its value at the start of each epoch."""
+    return lambda k, base_lr: curve(k - k % steps_per_epoch, base_lr)
+
+
+def require(ok: bool, key: str, value: object, what: str) -> None:
+    """Raises ValueError with key, value and what is allowed, unless `ok`."""
+    if not ok:
+        raise ValueError(f"{key}={value}: must be {what}")
+
+
+def require_lr(key: str, value: float) -> None:
+    """Raises ValueError unless `value` is a finite LR, 0 included."""
+    require(math.isfinite(value) and value >= 0, key, value, "a finite number, at least 0")

@@ -1,0 +1,81 @@
+"""The stretch of training that a schedule is resolved for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from trainer.schedules.durations import Duration, parse
+
+if TYPE_CHECKING:
+    from trainer.schedules.plateau import PlateauState, PlateauTracker
+
+
+@dataclass(slots=True)
+class Notes:
+    """What comes up while a schedule is resolved, shared by all its parts.
+
+    Attributes:
+        rounded: A line for each duration that did not land on a whole update.
+        warnings: A line for each doubtful setting.
+        plateau_state: Counters that a plateau goes on from.
+        plateau: Filled by a plateau anywhere in the schedule: who has to see the metrics.
+    """
+
+    rounded: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
+    plateau_state: PlateauState | None = None
+    plateau: PlateauTracker | None = None
+
+
+@dataclass(slots=True)
+class Span:
+    """A stretch of the run, in whole updates.
+
+    Attributes:
+        steps_per_epoch: Updates in an epoch.
+        updates: Updates in this stretch.
+        start: The run's update at which this stretch has its own update 0.
+        notes: What came up so far.
+    """
+
+    steps_per_epoch: int
+    updates: int
+    start: int = 0
+    notes: Notes = field(default_factory=Notes)
+
+    def length(self, value: Duration, key: str, *, least: int = 0) -> int:
+        """A duration in whole updates, rounded to the nearest.
+
+        Args:
+            value: The duration.
+            key: Where it comes from, for messages.
+            least: Smallest result allowed, in updates.
+
+        Raises:
+            ValueError: If it is not a duration, or shorter than `least` updates.
+        """
+        amount, unit = parse(value, key)
+        if unit == "steps":
+            exact = amount
+        elif unit == "%":
+            exact = amount * self.updates / 100
+        else:
+            exact = amount * self.steps_per_epoch
+        updates = int(exact + Fraction(1, 2))
+        if exact != updates:
+            self.notes.rounded.append(
+                f"{key}={value} is {float(exact):g} updates: rounded to {updates}"
+            )
+        if updates < least:
+            raise ValueError(f"{key}={value}: is {updates} updates, must be at least {least}")
+        return updates
+
+    def after(self, start: int) -> Span:
+        """The rest of this stretch from its own update `start` on."""
+        return Span(self.steps_per_epoch, self.updates - start, self.start + start, self.notes)
+
+    def warn(self, line: str) -> None:
+        """Notes a doubtful setting."""
+        self.notes.warnings.append(line)

@@ -1,0 +1,93 @@
+"""Warm-up: one wrapper in front of any schedule."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from trainer.schedules.durations import Duration
+from trainer.schedules.schedule import Curve, Schedule, require
+from trainer.schedules.span import Span
+
+# The factor at x = k / W in [0, 1), given the factor at x = 0.
+SHAPES: dict[str, Callable[[float, float], float]] = {
+    "linear": lambda x, start: start + (1 - start) * x,
+    "cosine": lambda x, start: start + (1 - start) * 0.5 * (1 - math.cos(math.pi * x)),
+    "exponential": lambda x, start: start ** (1 - x),
+    "constant": lambda x, start: start,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Warmup(Schedule):
+    """Raises the LR from start_factor * base at update 0 to the base at update W, then `after`.
+
+    With W = `warmup` in updates and x = k / W, the factor of the linear shape is
+    start_factor + (1 - start_factor) x. Update W itself always has exactly the base LR. W = 0 is
+    exactly the inner schedule; a warm-up not shorter than the run is an error.
+
+    Attributes:
+        warmup: Duration W of the ramp.
+        start_factor: Share of the base LR at update 0, in [0, 1] (above 0 if exponential).
+        shape: `linear`, `cosine`, `exponential`, or `constant` (start_factor until W).
+        clock: `after`: the inner schedule has its own update 0 at W and the remaining length.
+            `absolute`: it counts from the start of the run.
+        after: The inner schedule.
+
+    Source: Goyal et al., Accurate, Large Minibatch SGD, 2017 (arXiv 1706.02677), section 2.2.
+    """
+
+    name: str = "warmup"
+    warmup: Duration = "10%"
+    start_factor: float = 0.025
+    shape: str = "linear"
+    clock: str = "after"
+    after: Schedule = MISSING
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a parameter out of its range, here or in the inner schedule."""
+        Schedule.check(self, key)
+        require(self.shape in SHAPES, f"{key}.shape", self.shape, f"one of {', '.join(SHAPES)}")
+        require(self.clock in ("after", "absolute"), f"{key}.clock", self.clock, "after or absolute")
+        require(0 <= self.start_factor <= 1, f"{key}.start_factor", self.start_factor, "in [0, 1]")
+        if self.shape == "exponential":
+            positive = self.start_factor > 0
+            require(positive, f"{key}.start_factor", self.start_factor, "above 0 if exponential")
+        self.after.check(f"{key}.after")
+        if self.after.interval != "step":
+            raise ValueError(
+                f"{key}.after.interval={self.after.interval}: is set on the outermost schedule; "
+                f"use {key}.interval"
+            )
+
+    def inner(self) -> Schedule:
+        """The schedule after the warm-up."""
+        return self.after
+
+    def floor(self) -> float:
+        """The LR that the inner schedule decays to."""
+        return self.after.floor()
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The ramp up to update W, the inner schedule behind it."""
+        warmup = span.length(self.warmup, f"{key}.warmup")
+        if warmup >= span.updates:
+            raise ValueError(
+                f"{key}.warmup={self.warmup}: is {warmup} updates, must be shorter than the run "
+                f"of {span.updates}"
+            )
+        shift = warmup if self.clock == "after" else 0
+        after = self.after.curve(span.after(shift), f"{key}.after")
+        if warmup == 0:
+            return after
+        if span.notes.plateau is not None:
+            span.notes.plateau.ignore_until = span.start + warmup
+        shape, start = SHAPES[self.shape], self.start_factor
+
+        def lr(k: int, base_lr: float) -> float:
+            if k < warmup:
+                return base_lr * shape(k / warmup, start)
+            return base_lr if k == warmup else after(k - shift, base_lr)
+
+        return lr

@@ -1,0 +1,50 @@
+"""SIGTERM and SIGINT as a wish to stop that the loop grants at its next update."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stopped(Exception):  # noqa: N818
+    """The run was asked to stop and has committed.
+
+    Attributes:
+        signal: The signal's number; the exit code is 128 more.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.signal = number
+
+
+class StopRequest:
+    """Remembers the first SIGTERM or SIGINT."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __bool__(self) -> bool:
+        """Whether a stop was asked for."""
+        return self.signal is not None
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Handles a signal; a second Ctrl-C does not wait for the commit."""
+        if number == signal.SIGINT and self.signal == signal.SIGINT:
+            os._exit(128 + signal.SIGINT)
+        if self.signal is None:
+            self.signal = number
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Catches SIGTERM and SIGINT for the duration of a run."""
+    request = StopRequest()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, request.receive) for number in numbers]
+    try:
+        yield request
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

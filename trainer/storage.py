@@ -1,0 +1,111 @@
+"""Every durable write: atomic, hashed, locked. Imports nothing of ours and no torch."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+TAG = b"trainer-sha256:1"
+TRAILER = len(TAG) + hashlib.sha256().digest_size
+PARTIAL = ".partial"
+
+
+class DamagedFile(ValueError):
+    """A file whose bytes are not those that were written."""
+
+
+def write(path: Path, content: bytes) -> None:
+    """Puts a whole file in place: after a crash at any moment it is the old one or the new one.
+
+    Raises:
+        OSError: If it cannot be written; names the file. What was there before is untouched.
+    """
+    # The target's own name is in the temporary one, so two targets never share it.
+    temporary = path.with_name(f".{path.name}{PARTIAL}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        message = f"{path}: cannot write {len(content):,} bytes: {reason}"
+        raise OSError(error.errno, message) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Like `write`, for UTF-8 text."""
+    write(path, text.encode())
+
+
+def sealed(content: bytes) -> bytes:
+    """The content with a trailer over every byte of it: a tag and the SHA-256."""
+    return content + TAG + hashlib.sha256(content).digest()
+
+
+def read_sealed(path: Path) -> bytes:
+    """The content of a sealed file, verified before anybody parses it.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        DamagedFile: If a single bit differs from what was written.
+    """
+    whole = path.read_bytes()
+    content, tag, digest = whole[:-TRAILER], whole[-TRAILER : len(TAG) - TRAILER], whole[-32:]
+    if len(whole) <= TRAILER or tag != TAG:
+        raise DamagedFile(f"{path}: is damaged: its last bytes are not a checkpoint's checksum")
+    if hashlib.sha256(content).digest() != digest:
+        raise DamagedFile(f"{path}: is damaged: its content does not match its checksum")
+    return content
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Removes what an interrupted `write` left behind, in a folder and those below it."""
+    left = sorted(folder.glob(f"**/.*{PARTIAL}"))
+    for path in left:
+        path.unlink(missing_ok=True)
+    return left
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a folder for this process; released by the system however the process ends.
+
+    POSIX record locks are used because children do not inherit them: an orphaned data worker
+    cannot keep a dead run locked.
+
+    Raises:
+        BlockingIOError: If another process holds it; names its pid and host.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(descriptor, 200).decode(errors="replace").strip()
+            raise BlockingIOError(
+                error.errno, f"{folder}: is in use by {holder or 'another process'}"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without this the rename itself may be lost when the machine goes down.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,97 @@
+"""What a run folder says about its run: config.yaml and summary.json."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from omegaconf import OmegaConf
+
+import trainer
+from trainer import device, storage
+from trainer.config import Config
+from trainer.run import Row, Run, public
+
+
+def monitored_name(run: Run) -> str:
+    """The metric that decides which weights are the best.
+
+    Raises:
+        ValueError: If the run does not produce `checkpoint.monitor`.
+    """
+    split, name = run.data.split, run.config.checkpoint.monitor
+    names = [f"{split}/accuracy", f"{split}/loss", "train/accuracy", "train/loss"]
+    if name == "auto":
+        return names[0]
+    if name not in names:
+        raise ValueError(f"checkpoint.monitor={name}: must be auto or one of {', '.join(names)}")
+    return name
+
+
+def best_row(run: Run) -> Row | None:
+    """The first row with the best monitored metric; None before the first evaluation."""
+    name = monitored_name(run)
+    sign = 1 if name.endswith("accuracy") else -1
+    return max(run.history.rows, key=lambda row: sign * row[name], default=None)
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Writes the resolved configuration, with every option's name."""
+    storage.write_text(folder / "config.yaml", OmegaConf.to_yaml(config.to_dict()))
+
+
+def write_summary(
+    folder: Path, run: Run, *, status: str, command: list[str], **more: Any
+) -> dict[str, Any]:
+    """Writes summary.json and returns what it says.
+
+    Args:
+        folder: The run folder.
+        run: The run.
+        status: `running`, `done`, `stopped` or `failed`.
+        command: The command line.
+        more: Further entries, e.g. `error` or `final`.
+    """
+    rows, best, progress = run.history.rows, best_row(run), run.progress
+    entries: dict[str, Any] = {
+        "status": status,
+        "name": run.config.name,
+        "epochs": progress.epoch,
+        "updates": progress.step,
+        "skipped_updates": progress.skipped_updates,
+        "seconds": round(progress.seconds, 3),
+        "last": public(rows[-1]) if rows else None,
+        "best": {"monitor": monitored_name(run), **public(best)} if best else None,
+        **more,
+        "data": {"name": run.config.data.name, "sha256": run.data.sha256},
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "device": device.describe(run.device),
+        "precision": run.precision,
+        "versions": {
+            "trainer": trainer.__version__,
+            "python": sys.version.split()[0],
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        },
+        "git": _git_commit(),
+        "command": command,
+        "fingerprint": run.fingerprint(),
+    }
+    storage.write_text(folder / "summary.json", json.dumps(entries, indent=2) + "\n")
+    return entries
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that this code runs from; None where it is not one."""
+    folder = Path(__file__).parent
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    # An installed copy may lie inside somebody else's repository.
+    known = (folder.parent / "pyproject.toml").exists() and (folder.parent / "conf").exists()
+    return done.stdout.strip() if done.returncode == 0 and known else None

@@ -1,0 +1,246 @@
+"""The loop: one epoch, top to bottom, on one page."""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer import checkpoint, console, summary
+from trainer.console import log
+from trainer.data.epoch_table import epoch_table
+from trainer.logs import Views
+from trainer.loss_reader import LossReader, first_non_finite
+from trainer.run import Row, Run
+from trainer.signals import Stopped, StopRequest
+
+
+@dataclass(slots=True)
+class Training:
+    """A run under way, in its folder.
+
+    Attributes:
+        run: What is trained.
+        folder: Where its files go.
+        stop: Set when the run is asked to end early.
+        views: The logs.
+        reader: Reads the losses.
+        bar: Whether to draw a progress bar.
+        session_start: When this process took the run up, in `time.perf_counter` seconds.
+        seconds_before: Seconds spent on the run by earlier processes.
+    """
+
+    run: Run
+    folder: Path
+    stop: StopRequest
+    views: Views
+    reader: LossReader
+    bar: bool
+    session_start: float
+    seconds_before: float
+
+    @staticmethod
+    def start(run: Run, folder: Path, stop: StopRequest) -> "Training":
+        """Brings the views in line with the run and gets ready for the next update."""
+        views = Views(
+            folder,
+            [group["name"] for group in run.optimizer.param_groups],
+            steps_per_epoch=run.steps_per_epoch,
+            every_steps=run.config.log.every_steps,
+        )
+        views.rebuild(run.history)
+        return Training(
+            run=run,
+            folder=folder,
+            stop=stop,
+            views=views,
+            reader=LossReader(run.sums.losses),
+            bar=console.shows_bar(run.config.log.progress),
+            session_start=time.perf_counter(),
+            seconds_before=run.progress.seconds,
+        )
+
+    def train(self) -> None:
+        """Trains to the end.
+
+        Raises:
+            Stopped: If SIGTERM or SIGINT came; the state is committed.
+            FloatingPointError: If the loss is not finite; the last commit is finite.
+            OSError: If a commit cannot be written; earlier ones are untouched.
+        """
+        run, progress = self.run, self.run.progress
+        options, epochs = run.config.checkpoint, run.config.epochs
+        while progress.epoch < epochs:
+            images = self.train_epoch()
+            evaluated = (
+                progress.epoch + 1 == epochs
+                or (progress.epoch + 1) % run.config.evaluate_every == 0
+            )
+            row = self.finish_epoch(images, evaluated=evaluated)
+            due = progress.epoch % options.every_epochs == 0 or progress.epoch == epochs
+            if due or self.stop:
+                self.commit(best=evaluated and self.is_best(row))
+            if self.stop.signal is not None and progress.epoch < epochs:
+                raise Stopped(self.stop.signal)
+
+    def train_epoch(self) -> float:
+        """The updates of the epoch under way; returns images per second."""
+        run, progress, config = self.run, self.run.progress, self.run.config
+        table = epoch_table(
+            config.seed,
+            progress.epoch,
+            len(run.data.train),
+            padding=config.data.crop_padding,
+            flip=config.data.flip,
+        )
+        title = f"epoch {progress.epoch + 1}/{config.epochs}"
+        done, steps = progress.step_in_epoch, run.steps_per_epoch
+        bar = console.EpochBar(show=self.bar, title=title, total=steps, done=done)
+        start, images_seen = time.perf_counter(), 0
+        for step in range(done, steps):
+            images, labels = run.loader.batch(table, step)
+            run.history.lrs.append([float(g["lr"]) for g in run.optimizer.param_groups])
+            run.update(images, labels, run.sums, step)
+            run.scheduler.step()
+            progress.advance()
+            images_seen += len(labels)
+            bar.advance()
+            self.watch_losses(bar)
+            every = config.checkpoint.every_steps
+            if self.stop or (every and progress.step % every == 0 and step + 1 < steps):
+                self.check_finite()
+                self.commit(best=False)
+            if self.stop.signal is not None:
+                bar.close()
+                raise Stopped(self.stop.signal)
+        bar.close()
+        self.check_finite()  # waits for the device, so the clock below is true
+        return images_seen / max(time.perf_counter() - start, 1e-9)
+
+    def finish_epoch(self, images_per_second: float, *, evaluated: bool) -> Row:
+        """Evaluates, shows the metrics to a plateau, and moves on to the next epoch."""
+        run, progress, sums = self.run, self.run.progress, self.run.sums
+        losses = self.reader.read(run.steps_per_epoch).double()
+        sizes = _batch_sizes(run)
+        trained_on = sum(sizes)
+        weighted = sum(loss * n for loss, n in zip(losses.tolist(), sizes, strict=True))
+        skipped = int(sums.skipped)
+        progress.skipped_updates += skipped
+        row: Row = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "lr": run.history.lrs[-1][0],
+            "train/loss": weighted / trained_on,
+            "train/accuracy": int(sums.correct) / trained_on,
+        }
+        split = run.data.split
+        if evaluated:
+            row[f"{split}/loss"], row[f"{split}/accuracy"] = run.evaluator(run.model)
+        progress.seconds = self.seconds()
+        before = run.history.rows[-1]["total_seconds"] if run.history.rows else 0.0
+        row["skipped_updates"] = skipped
+        row["seconds"] = round(progress.seconds - before, 3)
+        row["images_per_second"] = round(images_per_second, 1)
+        row["total_seconds"] = progress.seconds
+        row["time"] = time.time()
+        if evaluated:
+            self._check_evaluation(row, split)
+            run.history.rows.append(row)
+            self._observe(row)
+        progress.next_epoch()
+        sums.losses.zero_()
+        sums.correct.zero_()
+        sums.skipped.zero_()
+        log.info(self._line(row, split))
+        return row
+
+    def commit(self, *, best: bool) -> None:
+        """The durable point; the views follow it."""
+        run = self.run
+        run.progress.seconds = self.seconds()
+        checkpoint.save(
+            self.folder,
+            run.state_dict(),
+            run.progress.step,
+            keep_last=run.config.checkpoint.keep_last,
+            best=best,
+        )
+        self.views.append(run.history)
+
+    def seconds(self) -> float:
+        """Time spent on the run so far, by this process and earlier ones."""
+        return self.seconds_before + time.perf_counter() - self.session_start
+
+    def watch_losses(self, bar: console.EpochBar) -> None:
+        """Starts or takes in a reading of the losses, every `log.every_steps` updates."""
+        progress = self.run.progress
+        if progress.step_in_epoch % self.run.config.log.every_steps == 0:
+            self.reader.request(progress.step_in_epoch)
+        if (reading := self.reader.poll()) is not None:
+            newest, bad = reading
+            bar.loss(newest)
+            if bad is not None:
+                self._stop_at(bad)
+
+    def check_finite(self) -> None:
+        """Waits for the losses so far; nothing is committed without this.
+
+        Raises:
+            FloatingPointError: If one of them is not finite.
+        """
+        losses = self.reader.read(self.run.progress.step_in_epoch)
+        if (bad := first_non_finite(losses)) is not None:
+            self._stop_at(bad)
+
+    def is_best(self, row: Row) -> bool:
+        """Whether this row's monitored metric is better than all before it."""
+        name = summary.monitored_name(self.run)
+        sign = 1 if name.endswith("accuracy") else -1
+        earlier = [sign * r[name] for r in self.run.history.rows if r["step"] < row["step"]]
+        return sign * row[name] > max(earlier, default=-math.inf)
+
+    def _observe(self, row: Row) -> None:
+        metric = self.run.scheduler.monitored(row)
+        if metric is not None and self.run.scheduler.observe(metric):
+            lr = self.run.scheduler.get_last_lr()[0]
+            log.info(f"plateau: the LR is reduced to {lr:g}")
+
+    def _stop_at(self, place: int) -> None:
+        run = self.run
+        k = run.progress.step - run.progress.step_in_epoch + place
+        loss, lr = float(run.sums.losses[place]), run.history.lrs[k][0]
+        raise FloatingPointError(
+            f"the loss is {loss} at update {k} (epoch {run.progress.epoch + 1}, step {place}) with "
+            f"LR {lr:g}; {self._last_good()}; a lower optimizer.lr, a longer warm-up or clip_norm "
+            "helps"
+        )
+
+    def _check_evaluation(self, row: Row, split: str) -> None:
+        if not math.isfinite(row[f"{split}/loss"]):
+            raise FloatingPointError(
+                f"the {split} loss is {row[f'{split}/loss']} after epoch {row['epoch']} with LR "
+                f"{row['lr']:g}; {self._last_good()}"
+            )
+
+    def _last_good(self) -> str:
+        found = checkpoint.commits(self.folder)
+        return f"the last good checkpoint is {found[0]}" if found else "there is no checkpoint yet"
+
+    def _line(self, row: Row, split: str) -> str:
+        width = len(str(self.run.config.epochs))
+        line = (
+            f"epoch {int(row['epoch']):>{width}}/{self.run.config.epochs}"
+            f"  lr {row['lr']:<9.4g}"
+            f"  train loss {row['train/loss']:.4f} accuracy {row['train/accuracy']:6.2%}"
+        )
+        if f"{split}/loss" in row:
+            loss, accuracy = row[f"{split}/loss"], row[f"{split}/accuracy"]
+            line += f"  {split} loss {loss:.4f} accuracy {accuracy:6.2%}"
+        line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
+        if row["skipped_updates"]:
+            line += f"  {int(row['skipped_updates'])} updates skipped"
+        return line
+
+
+def _batch_sizes(run: Run) -> list[int]:
+    size, images = run.config.batch_size, len(run.data.train)
+    return [min(size, images - step * size) for step in range(run.steps_per_epoch)]
