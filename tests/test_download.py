@@ -1,10 +1,13 @@
 """The download: https only, whole and verified or not at all, against real servers on loopback."""
 
+import fcntl
 import hashlib
 import os
 import ssl
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -72,7 +75,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def get_slow(self) -> None:
         self.send(b"", length=len(CONTENT))
-        while not self.server.go_on.wait(0.05):
+        for _ in range(200):  # with an end, so that broken code fails instead of hanging
+            if self.server.go_on.wait(0.05):
+                return
             self.wfile.write(b"drip")
 
     def get_silent(self) -> None:
@@ -192,6 +197,8 @@ def test_a_good_download_is_stored_whole_and_leaves_no_partial_file(
 
 def test_a_terminal_shows_a_progress_bar_instead_of_lines(server: Server, client: Client) -> None:
     ours, theirs = os.openpty()
+    os.set_blocking(ours, False)
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
     with client.child(server.url + "/good", stderr=theirs) as process:
         assert process.wait(20) == 0
         shown = os.read(ours, 10_000).decode()  # before the last writer closes the terminal
@@ -274,8 +281,10 @@ def test_a_slow_server_is_given_up_on(server: Server, client: Client) -> None:
 
 
 def test_a_silent_server_is_given_up_on(server: Server, client: Client) -> None:
+    began = time.monotonic()
     limits = Limits(timeout=0.3)
     assert "no answer within 0.3 s" in client.refused(server.url + "/silent", limits)
+    assert time.monotonic() - began < 2.5
 
 
 def test_a_server_that_falls_silent_is_given_up_on(server: Server, client: Client) -> None:

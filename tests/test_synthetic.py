@@ -68,11 +68,11 @@ def test_the_global_random_state_is_neither_used_nor_changed() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_number_of_threads_does_not_change_a_byte(threads: int) -> None:
-    here = synthetic.make(0, 1_200, 10)[2]
+    here = synthetic.make(0, 600, 10)[2]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        assert synthetic.make(0, 1_200, 10)[2] == here
+        assert synthetic.make(0, 600, 10)[2] == here
     finally:
         torch.set_num_threads(before)
 
@@ -82,9 +82,14 @@ def test_the_largest_seed_a_user_may_give_works() -> None:
 
 
 def test_the_default_size_is_made_in_about_a_second() -> None:
-    began = time.process_time()
-    synthetic.make(0, 10_000, 2_000)
-    assert time.process_time() - began < 6  # a bound for busy machines; 1 s is usual
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that wait for each other would count as work
+    try:
+        began = time.process_time()
+        synthetic.make(0, 10_000, 2_000)
+        assert time.process_time() - began < 6  # a bound for busy machines; 1 s is usual
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_no_class_is_told_by_its_brightness_and_few_pixels_are_clipped() -> None:
@@ -123,4 +128,4 @@ def test_every_class_is_as_learnable_mirrored() -> None:
     train, _, _ = synthetic.make(0, 5_000, 10)
     for label in range(10):
         mean = train.images[train.labels == label].float().mean((0, 3))
-        assert (mean - mean.flip(1)).abs().mean() < 4
+        assert (mean - mean.flip(1)).abs().mean() < 2

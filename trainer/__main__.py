@@ -58,7 +58,9 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
             code, value = attempt(plan, command)
         else:
             with locked(folder):
-                start = door.Start(list(HydraConfig.get().overrides.task), to_object(config), folder)
+                start = door.Start(
+                    list(HydraConfig.get().overrides.task), to_object(config), folder
+                )
                 code, value = attempt(start, command)
         codes.append(code)
         if code in (130, 143):  # a stopped run stops its sweep

@@ -161,13 +161,16 @@ def _check_form(override: Override) -> None:
 def _check_option(override: Override) -> None:
     group, value = override.key_or_group, override.value()
     if group not in GROUP_NAMES:
-        raise ValueError(f"{override.input_line}: there is no group {group}{near(group, GROUP_NAMES)}")
+        raise ValueError(
+            f"{override.input_line}: there is no group {group}{near(group, GROUP_NAMES)}"
+        )
     known = options(group)
     if group == "experiment" and value is None:
         return
     if not isinstance(value, str) or value not in known:
         text = f"{override.input_line}: there is no {group} {value}"
-        raise ValueError(f"{text}{near(str(value), known)}; there are {', '.join(known)}")
+        meant = near(str(value), known) or "."
+        raise ValueError(f"{text}{meant} Choose one of: {', '.join(known)}")
 
 
 def _check_key(override: Override, known: Sequence[str]) -> None:
@@ -178,7 +181,9 @@ def _check_key(override: Override, known: Sequence[str]) -> None:
         raise ValueError(f"{override.input_line}: {key} holds several keys; set {key}.<key>")
     if "/" in key:
         return  # a group of Hydra's own, such as hydra/launcher
-    raise ValueError(f"{override.input_line}: there is no key {key}{near(key, known)}")
+    raise ValueError(
+        f"{override.input_line}: there is no key {key}{near(key, [*GROUP_NAMES, *known])}"
+    )
 
 
 def near(name: str, known: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from trainer.models import options as model_options
 from trainer.optimizers import options as optimizer_options
 from trainer.schedules import options as schedule_options
 from trainer.schedules.horizon import CHOICES as HORIZON_CHOICES
-from trainer.schedules.schedule import Schedule
+from trainer.schedules.schedule import ResolvedSchedule, Schedule
 
 GROUPS: dict[str, Mapping[str, type[Any]]] = {
     "data": data_options.OPTIONS,
@@ -135,7 +135,9 @@ class Config:
             raise ValueError(
                 f"accumulate={self.accumulate}: must divide batch_size={self.batch_size}"
             )
-        if self.clip_norm is not None and not (math.isfinite(self.clip_norm) and self.clip_norm > 0):
+        if self.clip_norm is not None and not (
+            math.isfinite(self.clip_norm) and self.clip_norm > 0
+        ):
             raise ValueError(f"clip_norm={self.clip_norm}: must be above 0, or null")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing={self.label_smoothing}: must be in [0, 1)")
@@ -143,6 +145,31 @@ class Config:
             raise ValueError("init: starts a new run and cannot stand beside resume")
         for key in ("data", "model", "optimizer", "scheduler", "checkpoint", "log"):
             getattr(self, key).check(key)
+
+    def steps_per_epoch(self) -> int:
+        """Updates in an epoch.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        images = self.data.training_images()
+        whole, rest = divmod(images, self.batch_size)
+        steps = whole if self.data.drop_last or not rest else whole + 1
+        if steps == 0:
+            raise ValueError(
+                f"batch_size={self.batch_size}: is more than the {images} training images; lower "
+                "it or set data.drop_last=false"
+            )
+        return steps
+
+    def resolve_schedule(self) -> ResolvedSchedule:
+        """The schedule over the whole run, as the preview shows it and a new run trains with it.
+
+        Raises:
+            ValueError: If it does not fit the run.
+        """
+        steps = self.steps_per_epoch()
+        return self.scheduler.resolve(steps, self.epochs * steps)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists and values."""
@@ -191,7 +218,7 @@ def typed(saved: Mapping[str, Any]) -> DictConfig:
 
 
 def _typed_option(key: str, options: Mapping[str, type[Any]], saved: Mapping[str, Any]) -> Any:
-    name = saved.get("name")
+    name = str(saved.get("name"))
     if name not in options:
         raise ValueError(f"{key}.name={name}: must be one of {', '.join(options)}")
     node = OmegaConf.structured(options[name])

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class _Screen(logging.Handler):
 
 
 @contextmanager
-def logging_to(folder: Path, *, quiet: bool) -> Iterator[None]:
+def logging_to(folder: Path, *, quiet: bool) -> Generator[None]:
     """Sends what the run says to the screen and to `trainer.log` in the run folder.
 
     Args:

@@ -19,7 +19,9 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
-            raise ValueError(f"device={name}: this machine has {count} CUDA devices; use device=auto")
+            raise ValueError(
+                f"device={name}: this machine has {count} CUDA devices; use device=auto"
+            )
     return device
 
 

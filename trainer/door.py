@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trainer.checkpoint import Commit
 
 SWEEP_FLAGS = ("-m", "--multirun")
-OURS = ("checkpoints", "config.yaml", ".hydra")  # what only a run puts into its folder
+COMMITS = "checkpoints/step_*.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +70,31 @@ def enter(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resu
     if resume is not None and resume != "auto":
         return _resume(Path(str(resume)), overrides, locks)
     composed = compose_run(quoted_arguments)
-    if resume == "auto" and (composed.run_dir / "checkpoints").exists():
+    if resume == "auto" and belongs_to_a_run(composed.run_dir):
         return _resume_auto(composed.config, composed.run_dir, locks)
-    provide_data(composed.config)
+    check(composed.config)
     explicit = any(o.key_or_group in ("hydra.run.dir", "hydra.run") for o in overrides)
     folder = _reserve(composed.run_dir, explicit=explicit, locks=locks)
     fixed = [a for a in quoted_arguments if not a.lstrip("+").startswith("hydra.run.dir=")]
     return Start([*fixed, f"hydra.run.dir={quote(str(folder))}"], composed.config, folder)
 
 
+def check(config: Config) -> None:
+    """Everything that can be refused before a run folder is made.
+
+    Raises:
+        ValueError: If schedule or device do not fit the run or the machine.
+        FileNotFoundError: If the data set is missing.
+    """
+    config.resolve_schedule()
+    provide_data(config)
+    from trainer import device  # torch takes seconds to import: last
+
+    device.choose_precision(config.amp, device.choose_device(config.device))
+
+
 def provide_data(config: Config) -> None:
-    """Finds or downloads the data set, so that a run without data leaves no folder behind."""
+    """Finds or downloads the data set."""
     if isinstance(config.data, Cifar10):
         option = config.data
         cifar10_files.provide(Path(option.root), option.download, option.url)
@@ -89,15 +103,17 @@ def provide_data(config: Config) -> None:
 def _sweep(arguments: list[str], overrides: list[Override], resume: object) -> Sweep:
     if resume is not None:
         raise ValueError(f"resume={resume}: goes on with one run; leave out -m")
-    count = 0
-    for count, job in enumerate(jobs(overrides), 1):
+    configs: list[Config] = []
+    for number, job in enumerate(jobs(overrides)):
         try:
-            composed = compose_run(job)
+            config = compose_run(job).config
+            config.resolve_schedule()
         except ValueError as error:
-            raise ValueError(f"job {count - 1} ({' '.join(job)}): {error}") from error
-        if count == 1:
-            provide_data(composed.config)
-    return Sweep(arguments, count)
+            raise ValueError(f"job {number} ({' '.join(job)}): {error}") from error
+        configs.append(config)
+    for config in configs:
+        check(config)
+    return Sweep(arguments, len(configs))
 
 
 def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack) -> Resume:
@@ -105,6 +121,8 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
 
     for override in overrides:
         _check_resumable(override)
+    if not place.exists():
+        raise ValueError(f"resume={place}: there is no such run folder or checkpoint")
     commit = checkpoint.find(place)
     folder = commit.run_folder
     if commit.path.parent.name != checkpoint.FOLDER:
@@ -170,10 +188,10 @@ def _reserve(folder: Path, *, explicit: bool, locks: contextlib.ExitStack) -> Pa
     candidate, number = folder.resolve(), 1
     while True:
         try:
-            if not _belongs_to_a_run(candidate):
+            if not belongs_to_a_run(candidate):
                 with contextlib.ExitStack() as attempt:
                     _lock(candidate, attempt)
-                    if not _belongs_to_a_run(candidate):  # not while we waited for the lock
+                    if not belongs_to_a_run(candidate):  # it may have been one's that just ended
                         locks.push(attempt.pop_all())
                         return candidate
         except BlockingIOError:
@@ -188,5 +206,6 @@ def _reserve(folder: Path, *, explicit: bool, locks: contextlib.ExitStack) -> Pa
         candidate = folder.resolve().with_name(f"{folder.name}_{number}")
 
 
-def _belongs_to_a_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in OURS)
+def belongs_to_a_run(folder: Path) -> bool:
+    """Whether a run has committed in this folder, which it does before its first update."""
+    return next(folder.glob(COMMITS), None) is not None

@@ -117,7 +117,7 @@ class Update:
         self.scaler.step(self.optimizer)
         # The scale lies on the device; get_scale() would wait for it. It falls exactly when the
         # gradients overflowed and the optimizer left the update out.
-        scale: torch.Tensor = self.scaler._scale  # pyright: ignore  # noqa: SLF001
+        scale: torch.Tensor = self.scaler._scale  # pyright: ignore
         before = scale.clone()
         self.scaler.update()
         sums.skipped += scale < before

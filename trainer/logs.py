@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
+# protobuf makes these classes at run time, out of a type checker's sight
+from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboard.compat.proto.summary_pb2 import (
+    Summary,  # pyright: ignore[reportAttributeAccessIssue]
+)
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from trainer import storage
@@ -88,7 +91,9 @@ class Views:
         now = time.time()
         path = folder / f"events.out.tfevents.{now:.6f}.{socket.gethostname()}.{os.getpid()}"
         file = path.open("wb")
-        RecordWriter(file).write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+        RecordWriter(file).write(
+            Event(wall_time=now, file_version="brain.Event:2").SerializeToString()
+        )
         _write_points(file, self._points(history, 0, 0))
         file.flush()
         for old in before:

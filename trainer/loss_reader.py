@@ -29,7 +29,7 @@ class LossReader:
         self._pending = done
 
     def poll(self) -> tuple[float, int | None] | None:
-        """The newest loss of a finished copy and the first non-finite place; None: none finished."""
+        """The newest loss of a finished copy and its first non-finite place; None: none yet."""
         if not self._pending or (self._copied is not None and not self._copied.query()):
             return None
         done, self._pending = self._pending, 0

@@ -12,7 +12,6 @@ from torch.amp.grad_scaler import GradScaler
 from trainer import checkpoint
 from trainer.config import Config
 from trainer.data.build import Data, Loader, build_loader, load_data
-from trainer.data.epoch_table import steps_in_epoch
 from trainer.device import choose_device, choose_precision, set_determinism
 from trainer.engine import EpochSums, Update
 from trainer.evaluation import Evaluator
@@ -137,14 +136,7 @@ class Run:
         device = choose_device(config.device)
         precision = choose_precision(config.amp, device)
         data = load_data(config.data)
-        steps = steps_in_epoch(
-            len(data.train), config.batch_size, drop_last=config.data.drop_last
-        )
-        if steps == 0:
-            raise ValueError(
-                f"batch_size={config.batch_size}: is more than the {len(data.train)} training "
-                "images; lower it or set data.drop_last=false"
-            )
+        steps = config.steps_per_epoch()
         torch.manual_seed(config.seed)
         random.seed(config.seed)
         model = build_model(config.model, len(data.train.classes))

@@ -39,13 +39,15 @@ def run_session(
         except (ValueError, OSError) as error:
             log.debug("refused", exc_info=error)
             raise
-        summary.write_config(folder, config)
         announce(run, folder, commit)
         if commit is not None and run.progress.epoch >= config.epochs:
             return _already_done(run, folder)
-        summary.write_summary(folder, run, status="running", command=list(command))
         training = Training.start(run, folder, stop)
         try:
+            if commit is None:
+                training.commit(best=False)  # from here on the run can be resumed
+            summary.write_config(folder, config)
+            summary.write_summary(folder, run, status="running", command=list(command))
             training.train()
         except (Stopped, FloatingPointError, OSError) as error:
             status = "stopped" if isinstance(error, Stopped) else "failed"
@@ -119,7 +121,7 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
         log.warning("warning: %s", line)
     if run.data.split == "test" and config.checkpoint.monitor == "auto":
         log.warning(
-            "warning: the best weights are chosen on the test set; data.val_size=5000 keeps it apart"
+            "warning: the best weights are chosen on the test set; data.val_size=5000 keeps it out"
         )
     if commit is not None:
         for line in commit.damaged:

@@ -2,12 +2,12 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
 
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):
     """The run was asked to stop and has committed.
 
     Attributes:
@@ -38,7 +38,7 @@ class StopRequest:
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests() -> Generator[StopRequest]:
     """Catches SIGTERM and SIGINT for the duration of a run."""
     request = StopRequest()
     numbers = (signal.SIGTERM, signal.SIGINT)

@@ -5,7 +5,7 @@ import fcntl
 import hashlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 TAG = b"trainer-sha256:1"
@@ -75,7 +75,7 @@ def sweep(folder: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Generator[None]:
     """Holds a folder for this process; released by the system however the process ends.
 
     POSIX record locks are used because children do not inherit them: an orphaned data worker

@@ -79,6 +79,7 @@ class Training:
             due = progress.epoch % options.every_epochs == 0 or progress.epoch == epochs
             if due or self.stop:
                 self.commit(best=evaluated and self.is_best(row))
+            log.info(self._line(row))  # after the commit: what was said can be resumed from
             if self.stop.signal is not None and progress.epoch < epochs:
                 raise Stopped(self.stop.signal)
 
@@ -150,7 +151,6 @@ class Training:
         sums.losses.zero_()
         sums.correct.zero_()
         sums.skipped.zero_()
-        log.info(self._line(row, split))
         return row
 
     def commit(self, *, best: bool) -> None:
@@ -192,10 +192,12 @@ class Training:
             self._stop_at(bad)
 
     def is_best(self, row: Row) -> bool:
-        """Whether this row's monitored metric is better than all before it."""
+        """Whether this row's monitored metric is better than at all commits before it."""
         name = summary.monitored_name(self.run)
         sign = 1 if name.endswith("accuracy") else -1
-        earlier = [sign * r[name] for r in self.run.history.rows if r["step"] < row["step"]]
+        every = self.run.config.checkpoint.every_epochs
+        before = [r for r in self.run.history.rows if r["step"] < row["step"]]
+        earlier = [sign * r[name] for r in before if r["epoch"] % every == 0]
         return sign * row[name] > max(earlier, default=-math.inf)
 
     def _observe(self, row: Row) -> None:
@@ -225,7 +227,8 @@ class Training:
         found = checkpoint.commits(self.folder)
         return f"the last good checkpoint is {found[0]}" if found else "there is no checkpoint yet"
 
-    def _line(self, row: Row, split: str) -> str:
+    def _line(self, row: Row) -> str:
+        split = self.run.data.split
         width = len(str(self.run.config.epochs))
         line = (
             f"epoch {int(row['epoch']):>{width}}/{self.run.config.epochs}"

@@ -55,26 +55,11 @@ def load_data(option: options.DataOptions) -> Data:
         whole, test, sha256 = synthetic.make(option.seed, option.train_images, option.test_images)
     else:
         raise ValueError(f"data.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
-    train, validation = _cut(option, whole)
+    train = whole.slice(0, option.training_images())
     if option.val_size:
+        validation = whole.slice(len(whole) - option.val_size, len(whole))
         return Data(train, validation, test, "val", sha256)
     return Data(train, test, test, "test", sha256)
-
-
-def _cut(option: options.DataOptions, whole: ImageSet) -> tuple[ImageSet, ImageSet]:
-    """Training images from the front, validation images from the end."""
-    left = len(whole) - option.val_size
-    if left < 1:
-        raise ValueError(
-            f"data.val_size={option.val_size}: leaves nothing of {len(whole)} training images"
-        )
-    size = left if option.train_size is None else option.train_size
-    if size > left:
-        raise ValueError(
-            f"data.train_size={size}: more than the {left} training images there are"
-            + (f" beside data.val_size={option.val_size}" if option.val_size else "")
-        )
-    return whole.slice(0, size), whole.slice(left, len(whole))
 
 
 def build_loader(

@@ -26,9 +26,7 @@ class EpochTable:
 
     def rows(self, start: int, stop: int) -> "EpochTable":
         """The rows `start..stop - 1`."""
-        return EpochTable(
-            self.order[start:stop], self.offsets[start:stop], self.flips[start:stop]
-        )
+        return EpochTable(self.order[start:stop], self.offsets[start:stop], self.flips[start:stop])
 
     def to(self, device: torch.device) -> "EpochTable":
         """The table on a device."""
@@ -53,8 +51,3 @@ def epoch_table(seed: int, epoch: int, images: int, *, padding: int, flip: bool)
     offsets = torch.randint(2 * padding + 1, (images, 2), generator=generator)
     flips = torch.rand(images, generator=generator) < (0.5 if flip else 0.0)
     return EpochTable(order, offsets, flips)
-
-
-def steps_in_epoch(images: int, batch_size: int, *, drop_last: bool) -> int:
-    """Updates in an epoch."""
-    return images // batch_size if drop_last else -(-images // batch_size)

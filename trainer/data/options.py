@@ -31,6 +31,29 @@ class DataOptions:
     flip: bool = True
     drop_last: bool = True
 
+    def available(self) -> int:
+        """Training images in the whole data set."""
+        return 0
+
+    def training_images(self) -> int:
+        """Training images that are left after the cuts.
+
+        Raises:
+            ValueError: If the cuts ask for more than there are.
+        """
+        left = self.available() - self.val_size
+        if left < 1:
+            raise ValueError(
+                f"data.val_size={self.val_size}: leaves nothing of {self.available()} training "
+                "images"
+            )
+        if self.train_size is not None and self.train_size > left:
+            raise ValueError(
+                f"data.train_size={self.train_size}: more than the {left} training images there "
+                "are" + (f" beside data.val_size={self.val_size}" if self.val_size else "")
+            )
+        return left if self.train_size is None else self.train_size
+
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
         if self.train_size is not None and self.train_size < 1:
@@ -67,6 +90,10 @@ class Cifar10(DataOptions):
     download: bool = True
     url: str = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 
+    def available(self) -> int:
+        """Training images in the whole data set."""
+        return 50_000
+
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
         DataOptions.check(self, key)
@@ -90,6 +117,10 @@ class Synthetic(DataOptions):
     seed: int = 0
     train_images: int = 10_000
     test_images: int = 2_000
+
+    def available(self) -> int:
+        """Training images in the whole data set."""
+        return self.train_images
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""

@@ -2,8 +2,10 @@
 
 import signal
 from collections.abc import Iterator
+from typing import Any, cast
 
 import torch
+from PIL.Image import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import functional as transforms
 
@@ -42,6 +44,9 @@ class TorchvisionLoader:
             batch_sampler=self.sampler,
             num_workers=workers,
             pin_memory=device.type == "cuda",
+            # Each iteration draws a seed for the workers; from the global generator it would
+            # change what the model draws.
+            generator=torch.Generator(),
             worker_init_fn=_leave_signals_to_the_trainer,
         )
         self._batches: Iterator[list[torch.Tensor]] | None = None
@@ -103,14 +108,13 @@ class AugmentedImages(Dataset[Sample]):
     def __getitem__(self, row: Row) -> Sample:
         """The image `(3, 32, 32)` float32 and label of a row (image, top, left, flip)."""
         number, top, left, flip = row
-        image = transforms.to_pil_image(self.images[number])
-        image = transforms.pad(image, [self.padding])  # pyright: ignore[reportArgumentType]
-        image = transforms.crop(image, top, left, SIZE, SIZE)
-        if flip:
-            image = transforms.hflip(image)
-        return transforms.normalize(transforms.to_tensor(image), list(MEAN), list(STD)), (
-            self.labels[number]
-        )
+        image: Image = transforms.to_pil_image(self.images[number])
+        # torchvision's functions take and give PIL images, but are annotated for tensors alone.
+        padded: Any = transforms.pad(cast(Any, image), [self.padding])
+        cut: Any = transforms.crop(padded, top, left, SIZE, SIZE)
+        mirrored: Any = transforms.hflip(cut) if flip else cut
+        pixels = transforms.to_tensor(mirrored)
+        return transforms.normalize(pixels, list(MEAN), list(STD)), self.labels[number]
 
 
 def _leave_signals_to_the_trainer(worker: int) -> None:

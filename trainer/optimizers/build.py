@@ -21,18 +21,14 @@ def build_optimizer(option: options.OptimizerOptions, model: nn.Module) -> torch
     # Fused kernels: one launch instead of one per tensor, and no host sync under GradScaler.
     shared: dict[str, Any] = {"lr": option.lr, "fused": True}
     if isinstance(option, options.SGD):
-        return torch.optim.SGD(
-            groups, momentum=option.momentum, nesterov=option.nesterov, **shared
-        )
+        return torch.optim.SGD(groups, momentum=option.momentum, nesterov=option.nesterov, **shared)
     if isinstance(option, options.Adam):
         kind = torch.optim.AdamW if isinstance(option, options.AdamW) else torch.optim.Adam
         return kind(groups, betas=(option.beta1, option.beta2), eps=option.eps, **shared)
     raise ValueError(f"optimizer.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
 
 
-def parameter_groups(
-    option: options.OptimizerOptions, model: nn.Module
-) -> list[dict[str, Any]]:
+def parameter_groups(option: options.OptimizerOptions, model: nn.Module) -> list[dict[str, Any]]:
     """The model's parameters, dealt to the first group whose expression matches their name.
 
     Raises:
@@ -40,6 +36,7 @@ def parameter_groups(
     """
     groups: list[dict[str, Any]] = []
     left = dict(model.named_parameters())
+    base_lrs = [lr for _, lr in option.base_lrs()]
     for number, group in enumerate(option.groups):
         names = [name for name in left if re.search(group.match, name)]
         if not names:
@@ -49,10 +46,10 @@ def parameter_groups(
             )
         decay = option.weight_decay if group.weight_decay is None else group.weight_decay
         groups.append(
-            _group(group.match, [left.pop(name) for name in names], option.lr * group.lr_scale, decay)
+            _group(group.match, [left.pop(name) for name in names], base_lrs[number], decay)
         )
     if left:
-        groups.append(_group("rest", list(left.values()), option.lr, option.weight_decay))
+        groups.append(_group("rest", list(left.values()), base_lrs[-1], option.weight_decay))
     return groups
 
 

@@ -36,6 +36,11 @@ class OptimizerOptions:
     weight_decay: float = 0.0
     groups: list[Group] = field(default_factory=list[Group])
 
+    def base_lrs(self) -> list[tuple[str, float]]:
+        """Name and base LR of each parameter group; the last takes the parameters left."""
+        scaled = [(group.match, self.lr * group.lr_scale) for group in self.groups]
+        return [*scaled, ("rest", self.lr)]
+
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
         if not (math.isfinite(self.lr) and self.lr > 0):

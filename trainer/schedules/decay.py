@@ -1,5 +1,6 @@
 """Schedules that start at the base LR and fall: constant, step, multistep, exponential, cosine."""
 
+import itertools
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -83,7 +84,7 @@ class MultiStep(Schedule):
         key = f"{key}.milestones"
         milestones = [span.length(value, key, least=1) for value in self.milestones]
         listed = ", ".join(map(str, self.milestones))
-        for previous, milestone in zip(milestones, milestones[1:], strict=False):
+        for previous, milestone in itertools.pairwise(milestones):
             require(previous < milestone, key, f"[{listed}]", "strictly rising")
         for value, milestone in zip(self.milestones, milestones, strict=True):
             if milestone >= span.updates:

@@ -36,7 +36,8 @@ class LRSchedule(LRScheduler):
         self.option = option
         self.steps_per_epoch = steps_per_epoch
         self.updates = epochs * steps_per_epoch
-        self.base_lrs = [g.setdefault("initial_lr", float(g["lr"])) for g in optimizer.param_groups]
+        groups = optimizer.param_groups
+        self._bases = [float(g.setdefault("initial_lr", float(g["lr"]))) for g in groups]
         self.last_epoch = 0
         self.revisions: list[Revision] = []
         self.plateau_state = PlateauState()
@@ -52,9 +53,14 @@ class LRSchedule(LRScheduler):
             plateau_state=self.plateau_state,
         )
 
+    @property
+    def base_lrs(self) -> list[float | Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The base LR of each group."""
+        return [*self._bases]
+
     def lrs(self, k: int) -> list[float]:
         """The LR of each group in force for update `k` (0-based)."""
-        return [self.resolved.lr(k, base) for base in self.base_lrs]
+        return [self.resolved.lr(k, base) for base in self._bases]
 
     def _write(self) -> None:
         self._last_lr: list[float | Any] = [*self.lrs(self.last_epoch)]
@@ -109,7 +115,7 @@ class LRSchedule(LRScheduler):
         """Position, counters and changes of length, in plain Python values."""
         return {
             "last_epoch": self.last_epoch,
-            "base_lrs": list(self.base_lrs),
+            "base_lrs": list(self._bases),
             "last_lr": [float(lr) for lr in self._last_lr],
             "steps_per_epoch": self.steps_per_epoch,
             "updates": self.updates,
@@ -130,7 +136,7 @@ class LRSchedule(LRScheduler):
             )
         self.last_epoch = int(state_dict["last_epoch"])
         self.updates = int(state_dict["updates"])
-        self.base_lrs = [float(base) for base in state_dict["base_lrs"]]
+        self._bases = [float(base) for base in state_dict["base_lrs"]]
         self.revisions = [Revision(**revision) for revision in state_dict["revisions"]]
         self.plateau_state = PlateauState(**state_dict["plateau"])
         self._resolve()
@@ -166,27 +172,26 @@ class LRSchedule(LRScheduler):
             plateau_state=self.plateau_state,
         )
         old = self.updates
-        if (k := first_difference(before, plain, self.base_lrs)) is None and not self.revisions:
+        if (k := first_difference(before, plain, self._bases)) is None and not self.revisions:
             self.updates = updates
         elif choice == "error":
             k = min(old, updates) if k is None else k
-            raise ValueError(_horizon_question(self, updates, k, plain.lr(k, self.base_lrs[0])))
+            raise ValueError(self._horizon_question(updates, k, plain.lr(k, self._bases[0])))
         else:
             self.revisions.append(Revision(choice, self.last_epoch, old, updates))
             self.updates = updates
         at = self.last_epoch
-        before_lrs = [before.lr(at, base) for base in self.base_lrs]
+        before_lrs = [before.lr(at, base) for base in self._bases]
         self._resolve()
         self._write()
         return (before_lrs, self.lrs(at)) if self.revisions else None
 
-
-def _horizon_question(schedule: LRSchedule, updates: int, k: int, new_lr: float) -> str:
-    old_lr = schedule.resolved.lr(k, schedule.base_lrs[0])
-    old_epochs = schedule.updates // schedule.steps_per_epoch
-    choices = "; ".join(f"{name}: {text}" for name, text in CHOICES.items())
-    return (
-        f"epochs={updates // schedule.steps_per_epoch}: the run was planned for {old_epochs} "
-        f"epochs, and its schedule would change at update {k} (LR {old_lr:g} -> {new_lr:g}); "
-        f"say on_horizon_change= one of {choices}"
-    )
+    def _horizon_question(self, updates: int, k: int, new_lr: float) -> str:
+        old_lr = self.resolved.lr(k, self._bases[0])
+        old_epochs = self.updates // self.steps_per_epoch
+        choices = "; ".join(f"{name}: {text}" for name, text in CHOICES.items())
+        return (
+            f"epochs={updates // self.steps_per_epoch}: the run was planned for {old_epochs} "
+            f"epochs, and its schedule would change at update {k} (LR {old_lr:g} -> {new_lr:g}); "
+            f"say on_horizon_change= one of {choices}"
+        )

@@ -39,6 +39,11 @@ class Schedule:
         """The schedule over `span`, smooth; `interval` is applied by `resolve`."""
         raise ValueError(f"{key}.name={self.name}: is not a schedule")
 
+    def label(self) -> str:
+        """A short name for pictures and tables."""
+        inner = self.inner()
+        return self.name if inner is None else f"{self.name}_{inner.label()}"
+
     def floor(self) -> float:
         """The LR that the schedule decays to."""
         return 0.0

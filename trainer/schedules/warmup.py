@@ -49,7 +49,9 @@ class Warmup(Schedule):
         """Raises ValueError for a parameter out of its range, here or in the inner schedule."""
         Schedule.check(self, key)
         require(self.shape in SHAPES, f"{key}.shape", self.shape, f"one of {', '.join(SHAPES)}")
-        require(self.clock in ("after", "absolute"), f"{key}.clock", self.clock, "after or absolute")
+        require(
+            self.clock in ("after", "absolute"), f"{key}.clock", self.clock, "after or absolute"
+        )
         require(0 <= self.start_factor <= 1, f"{key}.start_factor", self.start_factor, "in [0, 1]")
         if self.shape == "exponential":
             positive = self.start_factor > 0

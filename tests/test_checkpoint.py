@@ -1,0 +1,139 @@
+"""What a checkpoint refuses, and which one is taken."""
+
+import io
+import os
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from processes import TINY, train
+
+from trainer import checkpoint, storage
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    train([*TINY, "epochs=2", "hydra.run.dir=run"], folder)
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    for file in (finished / "checkpoints").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return tmp_path / "run"
+
+
+def test_a_run_keeps_its_two_newest_commits_the_last_and_the_best(finished: Path) -> None:
+    names = sorted(file.name for file in (finished / "checkpoints").iterdir())
+    assert names == ["best.pt", "last.pt", "step_00000006.pt", "step_00000012.pt"]
+    newest = finished / "checkpoints" / "step_00000012.pt"
+    assert newest.read_bytes() == (finished / "checkpoints" / "last.pt").read_bytes()
+
+
+def test_a_checkpoint_holds_what_the_design_says(finished: Path) -> None:
+    state = checkpoint.find(finished).state
+    assert state.keys() == checkpoint.KEYS
+    assert state["last_epoch"] == state["progress"]["step"] == 12
+    assert state["history"]["lrs"].shape == (12, 1)
+    assert state["history"]["lrs"].dtype == torch.float64
+    assert state["config"]["scheduler"]["name"] == "warmup"
+    assert state["config"]["scheduler"]["after"]["name"] == "cosine"
+
+
+def test_flipped_bits_anywhere_are_refused(run: Path) -> None:
+    path = run / "checkpoints" / "step_00000012.pt"
+    whole = path.read_bytes()
+    draw = random.Random(0)
+    places = [0, 1, 30, len(whole) - 1, len(whole) - 40, *draw.sample(range(len(whole)), 45)]
+    for place in places:
+        with path.open("r+b") as file:
+            file.seek(place)
+            file.write(bytes([whole[place] ^ (1 << draw.randrange(8))]))
+        with pytest.raises(storage.DamagedFile, match=str(path)):
+            checkpoint.load(path)
+        with path.open("r+b") as file:
+            file.seek(place)
+            file.write(whole[place : place + 1])
+    assert checkpoint.load(path)["format"] == checkpoint.FORMAT
+
+
+def test_the_newest_whole_commit_is_taken_and_the_damaged_one_named(run: Path) -> None:
+    newest = run / "checkpoints" / "step_00000012.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    commit = checkpoint.find(run)
+    assert commit.path.name == "step_00000006.pt"
+    assert len(commit.damaged) == 1
+    assert str(newest) in commit.damaged[0]
+
+
+def test_resuming_over_a_damaged_commit_says_so_and_ends_equal(
+    finished: Path, run: Path, tmp_path: Path
+) -> None:
+    newest = run / "checkpoints" / "step_00000012.pt"
+    newest.write_bytes(b"")
+    process = train([f"resume={run}"], tmp_path)
+    assert "passed over" in process.err
+    assert str(newest) in process.err
+    ours, theirs = checkpoint.find(run).state, checkpoint.find(finished).state
+    for name, weight in ours["model"].items():
+        assert torch.equal(weight, theirs["model"][name])
+
+
+def test_a_damaged_file_named_itself_is_refused_and_the_whole_one_offered(
+    run: Path, tmp_path: Path
+) -> None:
+    newest = run / "checkpoints" / "step_00000012.pt"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    refused = train([f"resume={newest}"], tmp_path, expect=1)
+    assert refused.err.count("\n") == 1
+    assert str(newest) in refused.err
+    assert "step_00000006.pt is whole" in refused.err
+    assert not refused.out
+
+
+def test_going_back_to_an_older_commit_sets_the_newer_ones_aside(
+    finished: Path, run: Path, tmp_path: Path
+) -> None:
+    train([f"resume={run / 'checkpoints' / 'step_00000006.pt'}"], tmp_path)
+    names = {file.name for file in (run / "checkpoints").iterdir()}
+    assert "step_00000012.pt.superseded" in names
+    ours, theirs = checkpoint.find(run).state, checkpoint.find(finished).state
+    assert torch.equal(ours["model"]["fc2.weight"], theirs["model"]["fc2.weight"])
+
+
+class Malicious:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+def test_a_malicious_checkpoint_runs_no_code(run: Path, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"format": 1, "model": Malicious(tmp_path / "marker")}, buffer)
+    path = run / "checkpoints" / "step_00000099.pt"
+    storage.write(path, storage.sealed(buffer.getvalue()))  # its checksum is right
+    with pytest.raises(storage.DamagedFile, match="cannot be read"):
+        checkpoint.load(path)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_newer_format_is_refused_with_both_versions(run: Path) -> None:
+    path = run / "checkpoints" / "step_00000012.pt"
+    state = checkpoint.load(path)
+    buffer = io.BytesIO()
+    torch.save(state | {"format": 99}, buffer)
+    storage.write(path, storage.sealed(buffer.getvalue()))
+    with pytest.raises(ValueError, match="format 99, this program reads 1"):
+        checkpoint.load(path)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="is not a run folder"):
+        checkpoint.find(tmp_path)

@@ -1,0 +1,186 @@
+"""A user's mistake is one line with the key and the way out, before any work starts."""
+
+from pathlib import Path
+
+import pytest
+from processes import TINY, train
+
+from trainer.__main__ import main
+from trainer.arguments import compose_run, jobs, parse, quote, quoted
+
+MISTAKES = [
+    ("scheduler.gama=3 scheduler=steplr", "did you mean scheduler.gamma?"),
+    ("schedular=cosine", "did you mean scheduler?"),
+    ("scheduler=cosin", "did you mean cosine?"),
+    ("experiment=vgg_stepl", "did you mean vgg_steplr?"),
+    ("scheduler=warmup_steplr scheduler@scheduler.after=multiste", "did you mean multistep?"),
+    ("lr=0.1", "did you mean optimizer.lr?"),
+    ("+zzz=1", "+zzz=1: there is no key zzz"),
+    ("++optimizer.lr=-1", "optimizer.lr=-1.0: must be a finite number above 0"),
+    ("~seed", "a key cannot be deleted"),
+    ("epochs=x", "epochs=x: "),
+    ("epochs=3.5", "epochs=3.5: "),
+    ("epochs=0", "epochs=0: must be at least 1"),
+    ("batch_size=0", "batch_size=0"),
+    ("batch_size=60000", "batch_size=60000: is more than the 50000 training images"),
+    ("accumulate=3", "accumulate=3: must divide batch_size=128"),
+    ("seed=-1", "seed=-1"),
+    ("optimizer.lr=nan", "optimizer.lr=nan"),
+    ("optimizer.lr=1e400", "optimizer.lr=inf"),
+    ("optimizer.lr=0", "optimizer.lr=0.0"),
+    ("optimizer.momentum=1", "optimizer.momentum=1.0: must be in [0, 1)"),
+    ("optimizer.weight_decay=-1e-4", "optimizer.weight_decay=-0.0001"),
+    ("optimizer.nesterov=true optimizer.momentum=0", "optimizer.nesterov=true"),
+    ("scheduler=steplr scheduler.step_size=0", "scheduler.step_size=0: is 0 updates"),
+    ("scheduler=steplr scheduler.step_size=-1", "scheduler.step_size=-1"),
+    ("scheduler=steplr scheduler.gamma=0", "scheduler.gamma=0.0: must be in (0, 1]"),
+    ("scheduler=steplr scheduler.gamma=1.5", "scheduler.gamma=1.5"),
+    ("scheduler=multistep scheduler.milestones=[20,10]", "must be strictly rising"),
+    ("scheduler=multistep scheduler.milestones=[10,10]", "must be strictly rising"),
+    ("scheduler=multistep scheduler.milestones=[]", "scheduler.milestones"),
+    ("scheduler=multistep scheduler.milestones=[1,2", "scheduler.milestones=[1,2: cannot be read"),
+    ("scheduler=cosine scheduler.eta_min=-1", "scheduler.eta_min=-1.0"),
+    ("scheduler.warmup=30", "scheduler.warmup=30: is 11700 updates, must be shorter"),
+    ("scheduler.warmup=-1", "scheduler.warmup=-1"),
+    ("scheduler.warmup=nan", "scheduler.warmup=nan"),
+    ("scheduler.warmup=3_stepz", "scheduler.warmup=3_stepz: must be a number of epochs"),
+    ("scheduler.start_factor=2", "scheduler.start_factor=2.0: must be in [0, 1]"),
+    ("scheduler.shape=square", "scheduler.shape=square"),
+    ("scheduler.after.interval=epoch", "use scheduler.interval"),
+    ("scheduler=plateau scheduler.factor=1", "scheduler.factor=1.0"),
+    ("scheduler=plateau scheduler.patience=-1", "scheduler.patience=-1"),
+    ("scheduler.name=foo", "choose with scheduler=<option> instead"),
+    ("optimizer={lr: 1}", "optimizer"),
+    ("amp=half", "amp=half: must be one of auto, none, bf16, fp16"),
+    ("device=gpu", "device=gpu: must be auto, cpu, cuda or cuda:N"),
+    ("data.workers=2", "the device loader has no workers"),
+    ("data.loader=dali", "data.loader=dali"),
+    ("data.train_size=60000", "data.train_size=60000: more than the 50000"),
+    ("data.val_size=50000", "data.val_size=50000: leaves nothing"),
+    ("data.url=http://example.org/x.tar.gz", "must start with https://"),
+    ("checkpoint.keep_last=1", "checkpoint.keep_last=1: must be at least 2"),
+    ("log.progress=loud", "log.progress=loud"),
+    ("on_horizon_change=guess", "on_horizon_change=guess: must be one of error, hold"),
+    ("resume=nowhere", "resume=nowhere: there is no such run folder or checkpoint"),
+    ("resume=nowhere -m", "leave out -m"),
+    ("resume=a init=b", "resume=a: there is no such"),
+    ("scheduler=steplr,cosine", "several values are a sweep; add -m"),
+    ("-m scheduler=steplr,cosin", "job 1 (scheduler=cosin)"),
+    ("-m epochs=3,0", "job 1 (epochs=0): epochs=0: must be at least 1"),
+    ("preview", "the command is python -m trainer.preview"),
+    ("epochs", "epochs: is not of the form key=value"),
+    ("data=cifar10 data.root=nowhere data.download=false", "data=synthetic"),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), MISTAKES, ids=[line for line, _ in MISTAKES])
+def test_a_mistake_is_one_line_and_leaves_nothing_behind(
+    line: str,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = [line] if "{" in line else line.replace("3_stepz", "3 stepz").split(" ")
+    if "3_stepz" in line:
+        arguments = ["scheduler.warmup=3 stepz"]
+    code = main(arguments)
+    captured = capsys.readouterr()
+    assert code == (1 if "nowhere data.download" in line else 2)
+    assert expected.replace("3_stepz", "3 stepz") in captured.err
+    assert captured.err.startswith("trainer: error: ")
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_lists_every_group_and_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for word in ("warmup_cosine", "vgg_steplr", "synthetic", "checkpoint.keep_last", "adamw"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    "value", ["a b", "a=b", "x'y", "ünï/ço dé", "a,b", "a\\", "it's \\'", "(1+2)*k", "[x]", "a#b"]
+)
+def test_paths_and_formulas_reach_the_configuration_as_they_are(value: str) -> None:
+    argument = quoted(f"data.root={value}")
+    assert parse([argument])[0].value() == value
+    assert compose_run([argument, "data=cifar10"]).config.data.root == value
+    assert len(list(jobs(parse([argument])))) == 1
+
+
+def test_a_value_that_is_already_quoted_stays() -> None:
+    assert quoted("data.root='a b'") == "data.root='a b'"
+    assert quoted("data.root=plain/path") == "data.root=plain/path"
+    assert quoted("optimizer.lr=0.1,0.2") == "optimizer.lr=0.1,0.2"
+    assert parse([f"data.root={quote('a b')}"])[0].value() == "a b"
+
+
+def test_a_run_in_a_folder_with_an_odd_name_trains_and_resumes(tmp_path: Path) -> None:
+    folder = tmp_path / "ünï = 'ço dé', [x]"
+    folder.mkdir()
+    run = folder / "my run=1"
+    train([*TINY, "epochs=1", f"hydra.run.dir={run}", "name=a, b = c"], folder)
+    assert (run / "metrics.jsonl").exists()
+    assert "nothing to do" in train([f"resume={run}"], folder).out
+
+
+def test_a_folder_of_another_run_is_refused_and_untouched(tmp_path: Path) -> None:
+    train([*TINY, "epochs=1", "hydra.run.dir=run"], tmp_path)
+    before = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
+    refused = train([*TINY, "epochs=2", "hydra.run.dir=run"], tmp_path, expect=2)
+    assert "belongs to another run; resume=run goes on with it" in refused.err
+    after = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
+    assert before == after
+
+
+def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    for place in ("file", "file/run"):
+        refused = train([*TINY, f"hydra.run.dir={place}"], tmp_path, expect=2)
+        assert "is a file" in refused.err
+        assert refused.err.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_clash_of_time_stamps_gets_a_suffix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import contextlib
+
+    from trainer import door
+
+    monkeypatch.chdir(tmp_path)
+    with contextlib.ExitStack() as locks:
+        first = door._reserve(Path("out/12-00-00"), explicit=False, locks=locks)
+        (first / "checkpoints").mkdir()
+        (first / "checkpoints" / "step_00000000.pt").touch()
+        second = door._reserve(Path("out/12-00-00"), explicit=False, locks=locks)
+    assert (first.name, second.name) == ("12-00-00", "12-00-00_2")
+
+
+def test_a_sweep_runs_every_job_and_a_failed_one_fails_it(tmp_path: Path) -> None:
+    process = train(
+        [*TINY, "epochs=1", "-m", "optimizer.lr=0.01,1e30", "hydra.sweep.dir=sweep"],
+        tmp_path,
+        expect=1,
+    )
+    assert "1 of 2 jobs done, failed: 1" in process.out
+    assert "the loss is" in process.err
+    for number in (0, 1):
+        assert (tmp_path / "sweep" / str(number) / "metrics.jsonl").exists()
+
+
+def test_a_non_finite_loss_stops_the_run_with_step_loss_and_lr(tmp_path: Path) -> None:
+    arguments = [*TINY, "scheduler=constant", "optimizer.lr=1e15", "hydra.run.dir=run"]
+    failed = train(arguments, tmp_path, expect=1)
+    line = failed.err.splitlines()[-1]
+    assert line.startswith("trainer: error: the loss is ")
+    assert "with LR 1e+15; the last good checkpoint is" in line
+    assert "step_00000000.pt" in line
+    assert [f.name for f in (tmp_path / "run" / "checkpoints").glob("step_*")] == [
+        "step_00000000.pt"
+    ]

@@ -1,0 +1,151 @@
+"""One update against the plain loop that everybody writes."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.amp.grad_scaler import GradScaler
+
+from trainer.engine import EpochSums, Update
+from trainer.loss_reader import LossReader, first_non_finite
+from trainer.models.build import build_model
+from trainer.models.options import VGG
+from trainer.optimizers.build import build_optimizer
+from trainer.optimizers.options import SGD, Adam, AdamW, Group, OptimizerOptions
+
+CPU = torch.device("cpu")
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))]  # fmt: skip  # noqa: E501
+
+
+def batches(count: int, size: int = 8) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        (
+            torch.randn(size, 3, 32, 32, generator=generator),
+            torch.randint(10, (size,), generator=generator),
+        )
+        for _ in range(count)
+    ]
+
+
+def trained(
+    option: OptimizerOptions, device: str = "cpu", precision: str = "none", **settings: object
+):
+    torch.manual_seed(0)
+    model = build_model(VGG(), 10).to(device)
+    optimizer = build_optimizer(option, model)
+    scaler = GradScaler(device, enabled=precision == "fp16")
+    update = Update(model, optimizer, precision=precision, scaler=scaler, **settings)  # type: ignore[arg-type]
+    sums = EpochSums.zeros(4, torch.device(device))
+    for step, (images, labels) in enumerate(batches(4)):
+        update(images.to(device), labels.to(device), sums, step)
+    return model, sums
+
+
+@pytest.mark.parametrize(
+    ("option", "theirs"),
+    [
+        (SGD(lr=0.05), lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, weight_decay=5e-4)),
+        (
+            SGD(lr=0.05, nesterov=True, weight_decay=0),
+            lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, nesterov=True),
+        ),
+        (Adam(), lambda p: torch.optim.Adam(p, 1e-3)),
+        (AdamW(), lambda p: torch.optim.AdamW(p, 1e-3, weight_decay=1e-2)),
+    ],
+)
+def test_four_updates_equal_the_plain_loop(option: OptimizerOptions, theirs) -> None:
+    model, sums = trained(option)
+    torch.manual_seed(0)
+    plain = build_model(VGG(), 10)
+    optimizer = theirs(plain.parameters())
+    for step, (images, labels) in enumerate(batches(4)):
+        optimizer.zero_grad()
+        logits = plain(images)
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        optimizer.step()
+        assert float(sums.losses[step]) == pytest.approx(loss.item(), rel=1e-5)
+    for ours, other in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, other, rtol=1e-4, atol=1e-5)
+
+
+def test_accumulating_micro_batches_equals_the_whole_batch() -> None:
+    whole, sums = trained(SGD(lr=0.05))
+    for parts in (2, 3):  # 8 images in parts of 3, 3, 2
+        split, split_sums = trained(SGD(lr=0.05), accumulate=parts)
+        torch.testing.assert_close(sums.losses, split_sums.losses)
+        assert torch.equal(sums.correct, split_sums.correct)
+        for a, b in zip(whole.parameters(), split.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_clipping_bounds_the_gradient_and_is_off_by_default() -> None:
+    model, _ = trained(SGD(lr=1e-9), clip_norm=1e-3)
+    norm = math.sqrt(sum(float(p.grad.norm()) ** 2 for p in model.parameters()))  # type: ignore[union-attr]
+    assert norm == pytest.approx(1e-3, rel=1e-3)
+    free, _ = trained(SGD(lr=1e-9))
+    assert math.sqrt(sum(float(p.grad.norm()) ** 2 for p in free.parameters())) > 1e-2  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_bf16_stays_close_to_fp32(device: str) -> None:
+    exact, sums = trained(SGD(lr=0.05), device)
+    rough, rough_sums = trained(SGD(lr=0.05), device, "bf16")
+    torch.testing.assert_close(sums.losses, rough_sums.losses, rtol=1e-2, atol=1e-2)
+    assert next(rough.parameters()).dtype == torch.float32
+    assert not torch.equal(sums.losses, rough_sums.losses)
+    for a, b in zip(exact.parameters(), rough.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0.1, atol=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_fp16_with_an_overflow_skips_the_update_and_counts_it() -> None:
+    model = build_model(VGG(), 10).cuda()
+    optimizer = build_optimizer(SGD(), model)
+    scaler = GradScaler("cuda", init_scale=2.0**40)
+    before = [p.clone() for p in model.parameters()]
+    update = Update(model, optimizer, precision="fp16", scaler=scaler)
+    sums = EpochSums.zeros(1, torch.device("cuda"))
+    images, labels = batches(1)[0]
+    update(images.cuda(), labels.cuda(), sums, 0)
+    assert int(sums.skipped) == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_groups_take_the_first_expression_that_matches() -> None:
+    option = SGD(
+        groups=[Group(match="^fc", lr_scale=0.1, weight_decay=0.0), Group(match="conv|fc1")]
+    )
+    optimizer = build_optimizer(option, build_model(VGG(), 10))
+    assert [(g["name"], g["lr"], g["weight_decay"]) for g in optimizer.param_groups] == [
+        ("^fc", pytest.approx(0.004), 0.0),
+        ("conv|fc1", 0.04, 5e-4),
+    ]
+    assert [len(g["params"]) for g in optimizer.param_groups] == [2, 6]
+    with pytest.raises(ValueError, match=r"optimizer.groups\[0\].match=bias: matches none"):
+        build_optimizer(SGD(groups=[Group(match="bias")]), build_model(VGG(), 10))
+
+
+def test_the_first_non_finite_loss_is_found() -> None:
+    losses = torch.tensor([1.0, 2.0, math.nan, math.inf])
+    assert first_non_finite(losses) == 2
+    assert first_non_finite(losses[:2]) is None
+    assert first_non_finite(torch.tensor([3e38, 3e38])) is None
+    assert first_non_finite(torch.tensor([math.inf, -math.inf])) == 0
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_reader_gives_the_newest_loss_once(device: str) -> None:
+    losses = torch.zeros(4, device=device)
+    reader = LossReader(losses)
+    assert reader.poll() is None
+    losses[:2] = torch.tensor([1.5, 2.5])
+    reader.request(2)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    assert reader.poll() == (2.5, None)
+    assert reader.poll() is None
+    losses[2] = math.nan
+    assert reader.read(3).isnan().tolist() == [False, False, True]

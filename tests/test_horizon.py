@@ -1,0 +1,328 @@
+"""A run that gets another length: each choice does what it says, and only when it is asked."""
+
+import io
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from trainer.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    LRSchedule,
+    MultiStep,
+    Plateau,
+    Schedule,
+    StepLR,
+    Warmup,
+)
+from trainer.schedules.horizon import CHOICES, first_difference
+
+STEPS, EPOCHS = 2, 10
+OLD = STEPS * EPOCHS  # 20 updates
+BASES = (0.8, 0.02)
+NAMES = ["hold", "continue", "stretch", "restart", "tail"]
+# An LR as a function of the update, for a base of 1.
+Curve = Callable[[int], float]
+
+
+def schedule_of(option: Schedule, at: int = 0, epochs: int = EPOCHS) -> LRSchedule:
+    """A schedule over 20 updates, `at` of them done."""
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in BASES]
+    schedule = LRSchedule(
+        torch.optim.SGD(groups, lr=1.0), option, steps_per_epoch=STEPS, epochs=epochs
+    )
+    for _ in range(at):
+        schedule.step()
+    return schedule
+
+
+def assert_follows(schedule: LRSchedule, expected: Curve, until: int) -> None:
+    for k in range(until):
+        assert schedule.lrs(k) == pytest.approx(
+            [base * expected(k) for base in BASES], rel=1e-12, abs=1e-15
+        ), k
+    in_force = [group["lr"] for group in schedule.optimizer.param_groups]
+    assert in_force == schedule.get_last_lr() == schedule.lrs(schedule.last_epoch)
+
+
+def wave(k: int, length: int) -> float:
+    """Half a cosine wave from 1 to 0."""
+    return (1 + math.cos(math.pi * k / length)) / 2
+
+
+# A cosine over 20 updates, changed at update 8 to 30 updates, and to 12.
+LONGER: dict[str, Curve] = {
+    "hold": lambda k: wave(min(k, 19), 20),
+    "continue": lambda k: wave(min(k, 20), 20),
+    "stretch": lambda k: wave(k, 20) if k < 8 else wave(min(k, 30), 30),
+    "restart": lambda k: wave(k, 20) if k < 20 else wave(min(k - 20, 10), 10),
+    "tail": lambda k: wave(k, 20) if k < 8 else wave(8, 20) * max(30 - k, 0) / 22,
+}
+SHORTER: dict[str, Curve] = {
+    "hold": lambda k: wave(min(k, 19), 20),
+    "continue": lambda k: wave(min(k, 20), 20),
+    "stretch": lambda k: wave(k, 20) if k < 8 else wave(min(k, 12), 12),
+    "tail": lambda k: wave(k, 20) if k < 8 else wave(8, 20) * max(12 - k, 0) / 4,
+}
+
+
+def test_the_choices_are_those_that_are_tested_here() -> None:
+    assert list(CHOICES) == NAMES == list(LONGER)
+
+
+@pytest.mark.parametrize("choice", NAMES)
+def test_a_longer_run_follows_the_choice(choice: str) -> None:
+    schedule = schedule_of(Cosine(), at=8)
+    expected = LONGER[choice]
+    before, after = schedule.change_epochs(15, choice) or ([], [])
+    assert before == pytest.approx([base * wave(8, 20) for base in BASES])
+    assert after == pytest.approx([base * expected(8) for base in BASES])
+    assert (schedule.updates, schedule.resolved.updates) == (30, 30)
+    assert_follows(schedule, expected, 40)
+    for _ in range(22):
+        schedule.step()
+    assert_follows(schedule, expected, 40)
+
+
+@pytest.mark.parametrize("choice", SHORTER)
+def test_a_shorter_run_follows_the_choice(choice: str) -> None:
+    schedule = schedule_of(Cosine(), at=8)
+    assert schedule.change_epochs(6, choice) is not None
+    assert schedule.updates == 12
+    assert_follows(schedule, SHORTER[choice], 20)
+
+
+def test_a_shorter_run_cannot_restart() -> None:
+    with pytest.raises(ValueError, match=r"^on_horizon_change=restart: needs more epochs"):
+        schedule_of(Cosine(), at=8).change_epochs(6, "restart")
+
+
+@pytest.mark.parametrize("choice", NAMES)
+def test_no_lr_that_was_used_changes(choice: str) -> None:
+    for option in (
+        Cosine(eta_min=1e-3),
+        Warmup(warmup="20%", after=Cosine()),
+        StepLR(step_size="20%", gamma=0.5, interval="epoch"),
+        Warmup(warmup="30%", interval="epoch", after=MultiStep(milestones=["50%"], gamma=0.5)),
+    ):
+        for at in range(OLD + 1):
+            schedule = schedule_of(option, at)
+            used = [schedule.lrs(k) for k in range(at)]
+            schedule.change_epochs(17, choice)
+            assert [schedule.lrs(k) for k in range(at)] == used
+
+
+@pytest.mark.parametrize("choice", NAMES)
+def test_a_finished_run_goes_on_as_chosen(choice: str) -> None:
+    expected: dict[str, Curve] = {
+        "hold": lambda k: wave(19, 20),
+        "continue": lambda k: 0.0,
+        "stretch": lambda k: wave(k, 30),
+        "restart": lambda k: wave(k - 20, 10),
+        "tail": lambda k: 0.0,
+    }
+    schedule = schedule_of(Cosine(), at=OLD)
+    schedule.change_epochs(15, choice)
+    assert_follows(schedule, lambda k: wave(k, 20) if k < OLD else expected[choice](k), 30)
+
+
+def test_the_tail_falls_to_the_floor_of_the_schedule() -> None:
+    option = Warmup(warmup="4 steps", after=Cosine(eta_min=0.01))
+    schedule = schedule_of(option, at=12)
+    schedule.change_epochs(15, "tail")
+    for lr, base in zip(schedule.lrs(21), BASES, strict=True):
+        start = 0.01 + (base - 0.01) / 2  # half of the 16 updates behind the warm-up
+        assert math.isclose(lr, (start + 0.01) / 2, rel_tol=1e-12)
+    assert schedule.lrs(30) == schedule.lrs(99) == [0.01, 0.01]
+
+
+def test_the_tail_of_a_staircase_has_its_steps() -> None:
+    schedule = schedule_of(Cosine(interval="epoch"), at=8)
+    schedule.change_epochs(15, "tail")
+
+    def expected(k: int) -> float:
+        start = k - k % 2
+        return wave(start, 20) if k < 8 else wave(8, 20) * (30 - start) / 22
+
+    assert_follows(schedule, expected, 30)
+
+
+def test_a_restart_has_its_warm_up_again() -> None:
+    option = Warmup(warmup="20%", start_factor=0.5, after=StepLR(step_size=3, gamma=0.5))
+    schedule = schedule_of(option, at=13)
+    schedule.change_epochs(20, "restart")
+
+    def once(k: int) -> float:
+        return 0.5 + k / 8 if k <= 4 else 0.5 ** ((k - 4) // 6)
+
+    assert_follows(schedule, lambda k: once(k % 20), 40)
+
+
+def test_the_curve_of_the_new_length_has_its_own_warm_up() -> None:
+    option = Warmup(warmup="50%", start_factor=0.0, after=Constant())
+    schedule = schedule_of(option, at=6)
+    schedule.change_epochs(20, "stretch")
+    assert_follows(schedule, lambda k: k / 10 if k < 6 else min(k / 20, 1), 40)
+
+
+@pytest.mark.parametrize("epochs", [5, 15])
+@pytest.mark.parametrize(
+    "option",
+    [
+        Constant(),
+        StepLR(step_size=2, gamma=0.5),
+        MultiStep(milestones=[1, 3], gamma=0.5),
+        Exponential(gamma=0.9, interval="epoch"),
+        Cosine(length=4),
+        Plateau(),
+        Warmup(warmup=2, after=StepLR(step_size=1)),
+        Warmup(warmup="3 steps", after=Plateau()),
+    ],
+)
+@pytest.mark.parametrize("choice", ["error", "tail"])
+def test_a_schedule_that_does_not_know_the_length_is_not_asked(
+    option: Schedule, epochs: int, choice: str
+) -> None:
+    schedule = schedule_of(option, at=8)
+    before = [schedule.lrs(k) for k in range(40)]
+    assert schedule.change_epochs(epochs, choice) is None
+    assert schedule.updates == schedule.resolved.updates == epochs * STEPS
+    assert schedule.revisions == []
+    assert [schedule.lrs(k) for k in range(40)] == before
+
+
+@pytest.mark.parametrize("choice", ["error", *NAMES])
+def test_the_same_length_is_no_change(choice: str) -> None:
+    schedule = schedule_of(Cosine(), at=8)
+    assert schedule.change_epochs(EPOCHS, choice) is None
+    assert_follows(schedule, lambda k: wave(min(k, 20), 20), 30)
+
+
+@pytest.mark.parametrize(
+    ("option", "update"),
+    [
+        (Cosine(), 1),
+        (Warmup(warmup="4 steps", after=Cosine()), 5),
+        (StepLR(step_size="40%", gamma=0.5), 8),
+        (StepLR(step_size="95%", gamma=0.5), 19),
+    ],
+)
+def test_the_question_names_the_first_update_that_differs_and_every_choice(
+    option: Schedule, update: int
+) -> None:
+    schedule = schedule_of(option, at=3)
+    saved = schedule.state_dict()
+    with pytest.raises(ValueError, match=r"^epochs=15: .* 10 epochs") as error:
+        schedule.change_epochs(15, "error")
+    message = str(error.value)
+    other = schedule_of(option, epochs=15)
+    old, new = schedule.lrs(update)[0], other.lrs(update)[0]
+    assert f"at update {update} (LR {old:g} -> {new:g})" in message
+    for choice, meaning in CHOICES.items():
+        assert f"{choice}: {meaning}" in message
+    assert schedule.state_dict() == saved
+
+
+def test_an_unknown_choice_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"^on_horizon_change=later: ") as error:
+        schedule_of(Cosine(), at=8).change_epochs(15, "later")
+    for choice in NAMES:
+        assert choice in str(error.value)
+
+
+# Changed at update 8 from 20 to 30 updates, then at update 24 to 50.
+TWICE: dict[tuple[str, str], Curve] = {
+    ("hold", "hold"): lambda k: LONGER["hold"](k),
+    ("hold", "stretch"): lambda k: LONGER["hold"](k) if k < 24 else wave(min(k, 50), 50),
+    ("hold", "tail"): lambda k: LONGER["hold"](k) if k < 24 else wave(19, 20) * (50 - k) / 26,
+    ("stretch", "hold"): lambda k: LONGER["stretch"](min(k, 29)),
+    ("stretch", "continue"): lambda k: LONGER["stretch"](k),
+    ("stretch", "tail"): lambda k: (
+        LONGER["stretch"](k) if k < 24 else wave(24, 30) * max(50 - k, 0) / 26
+    ),
+    ("restart", "restart"): lambda k: LONGER["restart"](k) if k < 30 else wave(k - 30, 20),
+    ("tail", "stretch"): lambda k: LONGER["tail"](k) if k < 24 else wave(k, 50),
+    ("tail", "restart"): lambda k: LONGER["tail"](k) if k < 30 else wave(k - 30, 20),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), TWICE)
+def test_a_run_can_change_its_length_twice(first: str, second: str) -> None:
+    schedule = schedule_of(Cosine(), at=8)
+    schedule.change_epochs(15, first)
+    for _ in range(16):
+        schedule.step()
+    schedule.change_epochs(25, second)
+    assert schedule.updates == 50
+    assert_follows(schedule, TWICE[first, second], 50)
+
+
+@pytest.mark.parametrize(("first", "second"), TWICE)
+def test_a_changed_run_is_saved_and_loaded_at_every_update(first: str, second: str) -> None:
+    whole = schedule_of(Cosine(), at=8)
+    whole.change_epochs(15, first)
+    for _ in range(16):
+        whole.step()
+    whole.change_epochs(25, second)
+    expected = [whole.lrs(k) for k in range(50)]
+
+    def reopened(schedule: LRSchedule) -> LRSchedule:
+        file = io.BytesIO()
+        torch.save(schedule.state_dict(), file)
+        file.seek(0)
+        other = schedule_of(Cosine())  # as the configuration said at first
+        other.load_state_dict(torch.load(file, weights_only=True))
+        return other
+
+    schedule, seen = schedule_of(Cosine()), []
+    for k in range(50):
+        schedule = reopened(schedule)
+        if k in (8, 24):
+            schedule.change_epochs(*((15, first) if k == 8 else (25, second)))
+            schedule = reopened(schedule)
+        seen.append([group["lr"] for group in schedule.optimizer.param_groups])
+        schedule.step()
+    assert seen == expected
+    assert [r.to_dict() for r in schedule.revisions] == [
+        {"choice": first, "at": 8, "old": 20, "new": 30},
+        {"choice": second, "at": 24, "old": 30, "new": 50},
+    ]
+
+
+def test_a_change_that_was_forgotten_on_loading_is_refused() -> None:
+    """The control of the test above: the revisions matter."""
+    schedule = schedule_of(Cosine(), at=8)
+    schedule.change_epochs(15, "tail")
+    schedule.step()
+    state = schedule.state_dict() | {"revisions": []}
+    with pytest.raises(ValueError, match=r"^scheduler: update 9 was saved with LR"):
+        schedule_of(Cosine()).load_state_dict(state)
+
+
+def test_a_plateau_keeps_its_counters_when_the_run_gets_longer() -> None:
+    lrs: list[list[float]] = []
+    for longer in (False, True):
+        option = Warmup(warmup="10%", after=Plateau(patience=1, factor=0.5))
+        schedule = schedule_of(option, epochs=10)
+        for epoch in range(9):
+            for _ in range(STEPS):
+                schedule.step()
+            schedule.observe([5.0, 1.0, 2.0, 2.0, 2.0, 0.5, 1.0, 1.0, 1.0][epoch])
+            if longer and epoch == 2:
+                assert schedule.change_epochs(20, "hold") is not None
+        lrs.append([schedule.lrs(k)[0] for k in range(18)])
+    assert lrs[0] == lrs[1]
+    assert schedule.plateau_state.reductions == [8, 16]
+    assert lrs[0][-3:] == [0.8 * 0.5, 0.8 * 0.5 * 0.5, 0.8 * 0.5 * 0.5]
+
+
+def test_the_first_difference_is_looked_for_up_to_the_smaller_end() -> None:
+    one = StepLR(step_size=3, gamma=0.5).resolve(2, 20)
+    other = StepLR(step_size=4, gamma=0.5).resolve(2, 30)
+    assert first_difference(one, other, BASES) == 6
+    assert first_difference(one, other, [0.0]) is None
+    assert first_difference(one, StepLR(step_size=3, gamma=0.5).resolve(2, 6), BASES) is None
+    assert first_difference(StepLR(step_size=3, gamma=0.5).resolve(2, 6), other, BASES) is None

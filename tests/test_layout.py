@@ -1,0 +1,66 @@
+"""Which part of the package may import which, and what must start without torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "trainer"
+LEAVES = ("schedules", "data", "models", "optimizers")
+COMMANDS = ("__main__", "preview")
+FORBIDDEN_NAMES = ("utils", "common", "helpers", "base")
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of ours that a file imports, as `schedules.decay`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            if node.module == "trainer":
+                found |= {alias.name for alias in node.names}
+            elif node.module.startswith("trainer."):
+                found.add(node.module.removeprefix("trainer."))
+        elif isinstance(node, ast.Import):
+            found |= {
+                a.name.removeprefix("trainer.") for a in node.names if a.name.startswith("trainer.")
+            }
+    return found
+
+
+FILES = {path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", "."): path
+         for path in PACKAGE.rglob("*.py")}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_point_downwards(name: str) -> None:
+    for imported in imports(FILES[name]):
+        part, target = name.partition(".")[0], imported.partition(".")[0]
+        if part == "storage":
+            pytest.fail(f"storage imports {imported}")
+        if part in LEAVES:
+            assert target in (part, "storage"), f"{name} imports {imported}"
+        if part == "config":
+            assert target in LEAVES, f"config imports {imported}"
+        assert target not in COMMANDS, f"{name} imports the command {imported}"
+
+
+def test_no_file_has_a_name_that_says_nothing() -> None:
+    assert not [name for name in FILES if name.rpartition(".")[2] in FORBIDDEN_NAMES]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import trainer.config, trainer.arguments, trainer.door",
+        "from trainer.schedules import Cosine; Cosine().resolve(10, 100).lr(5, 0.1)",
+        "from trainer.preview import main; main(['scheduler=steplr,cosine'])",
+        "from trainer.__main__ import main; assert main(['epochs=0']) == 2",
+        "from trainer.__main__ import main; assert main(['--help']) == 0",
+    ],
+)
+def test_answers_without_importing_torch(code: str) -> None:
+    check = f"{code}\nimport sys; assert 'torch' not in sys.modules, 'torch was imported'"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

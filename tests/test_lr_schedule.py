@@ -1,0 +1,290 @@
+"""LRSchedule in anybody's loop: a torch scheduler whose resume is exact wherever it was stopped."""
+
+import io
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+
+import trainer.schedules
+from trainer.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    LRSchedule,
+    MultiStep,
+    Plateau,
+    Schedule,
+    StepLR,
+    Warmup,
+)
+
+STEPS, EPOCHS = 3, 6
+UPDATES = STEPS * EPOCHS
+BASES = (0.1, 0.003)
+METRICS = (1.0, 2.0, 0.5, 0.6, 0.7, 0.8)
+
+INNER: dict[str, Schedule] = {
+    "constant": Constant(),
+    "steplr": StepLR(step_size="4 steps", gamma=0.3),
+    "multistep": MultiStep(milestones=[1, "5 steps", 4], gamma=0.3),
+    "exponential": Exponential(gamma=0.7),
+    "cosine": Cosine(eta_min=1e-4),
+    "cosine_waves": Cosine(num_cycles=1.5, length=3),
+    "plateau": Plateau(patience=0, factor=0.3, cooldown=1),
+}
+OPTIONS = (
+    INNER
+    | {f"{name}_by_epoch": replace(option, interval="epoch") for name, option in INNER.items()}
+    | {f"warmup_{name}": Warmup(warmup="4 steps", after=option) for name, option in INNER.items()}
+    | {
+        "warmup_absolute": Warmup(warmup=2, clock="absolute", after=StepLR(step_size=1)),
+        "warmup_by_epoch": Warmup(warmup=2, interval="epoch", shape="cosine", after=Cosine()),
+    }
+)
+
+
+def sgd(*lrs: float | torch.Tensor) -> torch.optim.SGD:
+    groups = [{"params": [torch.nn.Parameter(torch.ones(1))], "lr": lr} for lr in lrs or BASES]
+    return torch.optim.SGD(groups, lr=1.0, momentum=0.9)
+
+
+def schedule_of(
+    option: Schedule, optimizer: torch.optim.Optimizer | None = None, epochs: int = EPOCHS
+) -> LRSchedule:
+    return LRSchedule(optimizer or sgd(), option, steps_per_epoch=STEPS, epochs=epochs)
+
+
+def lrs_in(optimizer: torch.optim.Optimizer) -> list[float]:
+    return [float(group["lr"]) for group in optimizer.param_groups]
+
+
+def train(schedule: LRSchedule, stop: int = UPDATES) -> list[list[float]]:
+    """Goes on to update `stop`; the LRs that the optimizer had in each update."""
+    used: list[list[float]] = []
+    while schedule.last_epoch < stop:
+        optimizer = schedule.optimizer
+        used.append(lrs_in(optimizer))
+        sum((p**2).sum() for g in optimizer.param_groups for p in g["params"]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        epoch, rest = divmod(schedule.last_epoch, STEPS)
+        if rest == 0:
+            schedule.observe(METRICS[epoch - 1])
+    return used
+
+
+def through_a_file(state: Any) -> Any:
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def test_it_is_a_torch_scheduler_for_a_loop_of_ones_own() -> None:
+    model = torch.nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    option = Warmup(warmup=1, start_factor=0.5, after=Cosine())
+    schedule = LRSchedule(optimizer, option, steps_per_epoch=4, epochs=3)
+    seen: list[float] = []
+    for _epoch in range(3):
+        for images in torch.ones(4, 8, 4):
+            model(images).square().mean().backward()
+            seen.append(schedule.get_last_lr()[0])
+            assert seen[-1] == optimizer.param_groups[0]["lr"]
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+    assert isinstance(schedule, LRScheduler)
+    assert schedule.last_epoch == 12
+    ramp = [0.05 + 0.0125 * k for k in range(4)]
+    wave = [0.05 * (1 + math.cos(math.pi * k / 8)) for k in range(8)]
+    assert seen == pytest.approx(ramp + wave, rel=1e-12)
+
+
+def test_it_takes_the_place_of_torchs_scheduler_in_the_same_loop() -> None:
+    weights: list[list[float]] = []
+    for ours in (True, False):
+        optimizer = sgd(0.1, 0.02)
+        schedule: LRScheduler = (
+            LRSchedule(optimizer, Cosine(), steps_per_epoch=1, epochs=8)
+            if ours
+            else CosineAnnealingLR(optimizer, T_max=8)
+        )
+        for _ in range(8):
+            sum((p**2).sum() for g in optimizer.param_groups for p in g["params"]).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+        weights.append([group["params"][0].item() for group in optimizer.param_groups])
+    assert weights[0] == pytest.approx(weights[1], rel=1e-6)
+    assert weights[0][0] != weights[0][1]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_lr_in_the_optimizer_is_the_resolved_schedules_for_each_groups_base(name: str) -> None:
+    schedule = schedule_of(OPTIONS[name])
+    assert schedule.get_last_lr() == [schedule.resolved.lr(0, base) for base in BASES]
+    used = train(schedule)
+    assert used == [schedule.lrs(k) for k in range(UPDATES)]
+    assert schedule.get_last_lr() == schedule.get_lr() == schedule.lrs(UPDATES)
+    assert lrs_in(schedule.optimizer) == schedule.get_last_lr()
+    if "plateau" not in name:
+        alone = OPTIONS[name].resolve(STEPS, UPDATES)
+        assert used == [[alone.lr(k, base) for base in BASES] for k in range(UPDATES)]
+        assert len({lrs[0] for lrs in used}) > 1 or name.startswith("constant")
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_saved_and_loaded_at_every_update_equals_the_uninterrupted_run(name: str) -> None:
+    expected = train(schedule_of(OPTIONS[name]))
+    for k in range(UPDATES):
+        first = schedule_of(OPTIONS[name])
+        before = train(first, k)
+        saved = through_a_file(
+            {"optimizer": first.optimizer.state_dict(), "scheduler": first.state_dict()}
+        )
+        optimizer = sgd(5.0, 6.0)  # the base LRs come from the file
+        second = schedule_of(OPTIONS[name], optimizer)
+        optimizer.load_state_dict(saved["optimizer"])
+        second.load_state_dict(saved["scheduler"])
+        assert second.last_epoch == k
+        assert before + train(second) == expected
+
+
+@pytest.mark.parametrize("name", ["warmup_steplr", "cosine_by_epoch", "plateau", "exponential"])
+@pytest.mark.parametrize("load_optimizer", ["first", "between", "last", "never"])
+def test_the_order_of_building_and_loading_does_not_matter(name: str, load_optimizer: str) -> None:
+    expected = train(schedule_of(OPTIONS[name]))
+    for k in range(UPDATES):
+        first = schedule_of(OPTIONS[name])
+        before = train(first, k)
+        optimizer = sgd()
+        states = (first.optimizer.state_dict(), first.state_dict())
+        if load_optimizer == "first":
+            optimizer.load_state_dict(states[0])
+        second = schedule_of(OPTIONS[name], optimizer)
+        if load_optimizer == "between":
+            optimizer.load_state_dict(states[0])
+        second.load_state_dict(states[1])
+        if load_optimizer == "last":
+            optimizer.load_state_dict(states[0])
+        assert before + train(second) == expected
+
+
+def test_starting_anew_in_place_of_loading_would_differ() -> None:
+    """The control of the two tests above."""
+    for name, option in OPTIONS.items():
+        expected = train(schedule_of(option))
+        first = schedule_of(option)
+        before = train(first, 7)
+        after = train(schedule_of(option), UPDATES - 7)
+        assert (before + after != expected) or name.startswith("constant")
+
+
+def test_an_edit_of_the_lr_from_outside_cannot_bend_the_curve() -> None:
+    for option in OPTIONS.values():
+        plain, touched = schedule_of(option), schedule_of(option)
+        train(plain, 5)
+        train(touched, 4)
+        touched.optimizer.param_groups[0]["lr"] = 77.0
+        train(touched, 5)
+        assert lrs_in(touched.optimizer) == lrs_in(plain.optimizer)
+
+
+@pytest.mark.parametrize("k", [1, 9, UPDATES])
+def test_a_changed_option_is_refused_with_both_lrs_where_they_differ(k: int) -> None:
+    saved = schedule_of(Exponential(gamma=0.7))
+    train(saved, k)
+    other = schedule_of(Exponential(gamma=0.8))
+    with pytest.raises(ValueError, match=rf"^scheduler: update {k} ") as error:
+        other.load_state_dict(saved.state_dict())
+    for lr in (*saved.get_last_lr(), *schedule_of(Exponential(gamma=0.8)).lrs(k)):
+        assert repr(lr) in str(error.value)
+
+
+def test_a_changed_option_is_taken_where_the_lr_at_the_position_is_the_same() -> None:
+    saved = schedule_of(MultiStep(milestones=[2, 5], gamma=0.5))
+    train(saved, 8)
+    other = schedule_of(MultiStep(milestones=[2, 4], gamma=0.5))
+    other.load_state_dict(saved.state_dict())
+    assert train(other)[-1] == [base * 0.25 for base in BASES]
+
+
+def test_another_number_of_updates_in_an_epoch_is_refused_with_both() -> None:
+    saved = LRSchedule(sgd(), Constant(), steps_per_epoch=390, epochs=2).state_dict()
+    other = LRSchedule(sgd(), Constant(), steps_per_epoch=391, epochs=2)
+    with pytest.raises(ValueError, match=r"^scheduler: .*390.*391"):
+        other.load_state_dict(saved)
+
+
+def test_the_saved_length_of_the_run_wins_over_the_new_one() -> None:
+    saved = schedule_of(Cosine())
+    train(saved, 7)
+    other = schedule_of(Cosine(), epochs=EPOCHS + 4)
+    other.load_state_dict(saved.state_dict())
+    assert other.updates == UPDATES
+    assert train(other) == train(saved)
+
+
+def test_the_state_is_plain_values() -> None:
+    for option in OPTIONS.values():
+        schedule = schedule_of(option)
+        train(schedule, 7)
+        state = schedule.state_dict()
+        assert json.loads(json.dumps(state)) == state
+
+
+def test_the_state_does_not_change_when_the_run_goes_on() -> None:
+    schedule = schedule_of(OPTIONS["plateau"])
+    train(schedule, 7)
+    state = schedule.state_dict()
+    copy = through_a_file(state)
+    train(schedule)
+    assert state == copy
+    assert schedule.state_dict() != copy
+
+
+def test_an_lr_in_a_tensor_is_filled_in_place() -> None:
+    for option in (OPTIONS["warmup_cosine"], OPTIONS["plateau"]):
+        tensors = [torch.tensor(base, dtype=torch.float64) for base in BASES]
+        addresses = [tensor.data_ptr() for tensor in tensors]
+        optimizer = sgd(*tensors)
+        schedule = schedule_of(option, optimizer)
+        expected = train(schedule_of(option))
+        for k in range(UPDATES):
+            assert [float(tensor) for tensor in tensors] == expected[k]
+            train(schedule, k + 1)
+        assert [group["lr"].data_ptr() for group in optimizer.param_groups] == addresses
+        again = schedule_of(option, optimizer)
+        again.load_state_dict(schedule.state_dict())
+        assert [group["lr"].data_ptr() for group in optimizer.param_groups] == addresses
+        assert [float(tensor) for tensor in tensors] == schedule.lrs(UPDATES)
+
+
+def test_the_base_is_the_groups_initial_lr_where_it_has_one() -> None:
+    optimizer = sgd()
+    optimizer.param_groups[0]["initial_lr"] = 0.5
+    schedule = schedule_of(Exponential(gamma=0.5), optimizer)
+    assert lrs_in(optimizer) == [0.5, BASES[1]]
+    assert schedule.base_lrs == [0.5, BASES[1]]
+    assert [group["initial_lr"] for group in optimizer.param_groups] == [0.5, BASES[1]]
+
+
+def test_an_impossible_option_is_refused_before_the_optimizer_is_touched() -> None:
+    optimizer = sgd()
+    with pytest.raises(ValueError, match=r"^scheduler\.gamma=2\.0"):
+        schedule_of(Exponential(gamma=2.0), optimizer)
+    assert lrs_in(optimizer) == list(BASES)
+
+
+def test_the_package_offers_it_by_name_and_nothing_it_does_not_have() -> None:
+    assert trainer.schedules.LRSchedule is LRSchedule
+    assert all(hasattr(trainer.schedules, name) for name in trainer.schedules.__all__)
+    with pytest.raises(AttributeError, match="NoSuchSchedule"):
+        _ = trainer.schedules.NoSuchSchedule

@@ -1,0 +1,154 @@
+"""`python -m trainer.preview`: see the LR before training.
+
+Every curve comes from the function that trains. Needs no data set, no GPU and no torch.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer import storage, terminal_plot
+from trainer.arguments import compose_run, jobs, parse, quoted
+from trainer.config import Config
+from trainer.schedules.schedule import ResolvedSchedule
+
+USAGE = """\
+examples:
+  python -m trainer.preview scheduler=steplr,multistep,warmup_cosine epochs=30
+  python -m trainer.preview experiment=vgg_warmup_steplr --png lr.png --csv lr.csv
+  python -m trainer.preview scheduler=plateau scheduler.patience=2,5 --metrics metrics.jsonl"""
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewCurve:
+    """The LR of one parameter group at every update of one configuration.
+
+    Attributes:
+        label: What sets it apart from the others.
+        steps_per_epoch: Updates in an epoch.
+        lrs: The LR in force for update 0, 1, ...
+    """
+
+    label: str
+    steps_per_epoch: int
+    lrs: list[float]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints, and writes where asked, the curves; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer.preview",
+        description="Draws the LR against the update for one or many schedules.",
+        epilog=USAGE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--csv", type=Path, help="write step, epoch and a column per curve")
+    parser.add_argument("--png", type=Path, help="write a picture")
+    parser.add_argument(
+        "--metrics",
+        type=Path,
+        help="what a plateau would have seen: a run's metrics.jsonl, or one number a line",
+    )
+    flags, overrides = parser.parse_known_intermixed_args(arguments)
+    try:
+        curves, notes = previews(overrides, flags.metrics)
+        for line in notes:
+            print(line)
+        print(terminal_plot.draw([(c.label, c.lrs) for c in curves], curves[0].steps_per_epoch))
+        for curve in curves:
+            print(describe(curve))
+        if flags.csv:
+            storage.write_text(flags.csv, csv_text(curves))
+        if flags.png:
+            from trainer.plot import draw_lrs  # matplotlib takes half a second
+
+            draw_lrs(flags.png, [(c.label, c.lrs, c.steps_per_epoch) for c in curves])
+    except (ValueError, OSError) as error:
+        print(f"trainer: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+    return 0
+
+
+def previews(
+    arguments: Sequence[str], metrics: Path | None = None
+) -> tuple[list[PreviewCurve], list[str]]:
+    """The curves of every configuration that the arguments ask for, and what was noticed.
+
+    Args:
+        arguments: Overrides; several values for a key give several curves.
+        metrics: File that a plateau takes its metrics from.
+
+    Raises:
+        ValueError: If a configuration cannot be.
+    """
+    unknown = [argument for argument in arguments if argument.startswith("--")]
+    if unknown:
+        raise ValueError(f"{unknown[0]}: there is no such option; see --help")
+    overrides = parse([quoted(argument) for argument in arguments])
+    swept = [o.get_key_element() for o in overrides if o.is_sweep_override()]
+    curves: list[PreviewCurve] = []
+    notes: list[str] = []
+    for job in jobs(overrides):
+        config = compose_run(job).config
+        differing = [a for a in job if a.partition("=")[0] in swept]
+        label = ", ".join(differing) or config.scheduler.label()
+        resolved = config.resolve_schedule()
+        if metrics is not None and resolved.plateau is not None:
+            replay(resolved, config, metrics)
+        for line in resolved.notes.rounded + resolved.notes.warnings:
+            notes.append(f"{label}: {line}" if len(swept) else line)
+        groups = config.optimizer.base_lrs()
+        for name, base_lr in groups:
+            lrs = [resolved.lr(k, base_lr) for k in range(resolved.updates)]
+            full = label if len(groups) == 1 else f"{label} [{name}]"
+            curves.append(PreviewCurve(full, resolved.steps_per_epoch, lrs))
+    return curves, notes
+
+
+def replay(resolved: ResolvedSchedule, config: Config, metrics: Path) -> None:
+    """Shows a plateau the metrics of a finished run, epoch by epoch.
+
+    Raises:
+        ValueError: If a line is neither a number nor a row with the monitored metric.
+    """
+    if resolved.plateau is None:
+        return
+    for number, line in enumerate(metrics.read_text().splitlines(), 1):
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{metrics}: line {number} is neither a number nor a row") from error
+        epoch = number
+        if isinstance(value, dict):
+            epoch = int(value.get("epoch", number))
+            value = resolved.plateau.option.monitored(value)
+        if epoch <= config.epochs:
+            resolved.plateau.observe(float(value), epoch * resolved.steps_per_epoch)
+
+
+def describe(curve: PreviewCurve) -> str:
+    """One line: first, highest and last LR."""
+    lrs, per_epoch = curve.lrs, curve.steps_per_epoch
+    top = max(range(len(lrs)), key=lrs.__getitem__)
+    return (
+        f"{curve.label}: {len(lrs):,} updates ({per_epoch} an epoch); first {lrs[0]:.6g}, highest "
+        f"{lrs[top]:.6g} at update {top} (epoch {top / per_epoch:.4g}), last {lrs[-1]:.6g}"
+    )
+
+
+def csv_text(curves: Sequence[PreviewCurve]) -> str:
+    """Columns step, epoch (of the first curve), then one per curve; exact decimals."""
+    per_epoch = curves[0].steps_per_epoch
+    labels = [json.dumps(c.label) if "," in c.label else c.label for c in curves]
+    lines = [",".join(["step", "epoch", *labels])]
+    for k in range(max(len(c.lrs) for c in curves)):
+        values = [repr(c.lrs[k]) if k < len(c.lrs) else "" for c in curves]
+        lines.append(",".join([str(k), repr(k / per_epoch), *values]))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
