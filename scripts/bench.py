@@ -269,8 +269,10 @@ def interleave(contestants: list[Contestant], steps: int, repeats: int) -> list[
     """A warm-up block each, then blocks in turn, there and back."""
     blocks: dict[str, list[tuple[float, float]]] = {c.name: [] for c in contestants}
     for contestant in contestants:
-        contestant.block(steps)
-    for _ in range(repeats):
+        set_determinism(contestant.deterministic)
+        contestant.advance(steps)
+    for number in range(repeats):
+        print(f"round {number + 1} of {repeats}", file=sys.stderr, flush=True)
         for contestant in (*contestants, *reversed(contestants)):
             blocks[contestant.name].append(contestant.block(steps))
     rows = [spread(name, [seconds for seconds, _ in timed]) for name, timed in blocks.items()]
@@ -373,13 +375,15 @@ def checkpoint_suite(options: argparse.Namespace, folder: Path) -> Row:
     files = {s.st_ino: s.st_size for s in map(Path.stat, (folder / "run").glob("checkpoints/*"))}
     content = os.urandom(sum(files.values()))
     times: dict[str, list[float]] = {"update": [], "commit": [], "bare": []}
-    for _ in range(options.repeats):
+    for number in range(options.repeats):
+        print(f"round {number + 1} of {options.repeats}", file=sys.stderr, flush=True)
         times["update"].append(training.block(options.steps)[0])
         for action in [commit, bare, bare, commit] * 2:
             (folder / "bare").unlink(missing_ok=True)
             start = time.perf_counter()
             action()
             times[action.__name__].append(time.perf_counter() - start)
+        times["update"].append(training.block(options.steps)[0])
     rows = [spread(name, values) for name, values in times.items()]
     for row in rows:
         row["p95_ms"] = round(statistics.quantiles(row["all_ms"], n=20, method="inclusive")[18], 3)

@@ -289,6 +289,14 @@ def test_with_the_absolute_clock_the_inner_schedule_counts_from_the_start_of_the
         assert resolved.lr(k, base) == inner.lr(k, base)
 
 
+def test_a_cosine_by_the_absolute_clock_spans_the_whole_run() -> None:
+    option = Warmup(warmup=2, clock="absolute", after=Cosine())
+    resolved = option.resolve(5, 50)
+    for k in range(11, 51):
+        expected = 0.4 * (1 + math.cos(math.pi * k / 50))
+        assert_same(resolved.lr(k, 0.8), expected, 0.8, k)
+
+
 def test_a_milestone_at_the_end_of_the_warm_up_acts_one_update_later() -> None:
     option = Warmup(warmup=2, clock="absolute", after=MultiStep(milestones=[2], gamma=0.5))
     resolved = option.resolve(5, 50)

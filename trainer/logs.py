@@ -113,6 +113,8 @@ class Views:
             if step == 1 or step % self.every_steps == 0 or step % self.steps_per_epoch == 0:
                 for tag, lr in zip(self.lr_tags, history.lrs[k], strict=True):
                     yield tag, step, lr, times[step]
+                if history.momenta:
+                    yield "momentum", step, history.momenta[k], times[step]
         for row in history.rows[rows:]:
             for key, value in row.items():
                 tag = "speed/images_per_second" if key == "images_per_second" else key

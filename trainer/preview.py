@@ -13,6 +13,7 @@ from pathlib import Path
 from trainer import storage, terminal_plot
 from trainer.arguments import compose_run, jobs, parse, quoted
 from trainer.config import Config
+from trainer.schedules.linter import lint
 from trainer.schedules.schedule import ResolvedSchedule
 
 USAGE = """\
@@ -98,9 +99,10 @@ def previews(
         resolved = config.resolve_schedule()
         if metrics is not None and resolved.plateau is not None:
             replay(resolved, config, metrics)
-        for line in resolved.notes.rounded + resolved.notes.warnings:
-            notes.append(f"{label}: {line}" if len(swept) else line)
         groups = config.optimizer.base_lrs()
+        warnings = lint(config.scheduler, resolved, groups, has_validation=config.data.val_size > 0)
+        lines = [*resolved.notes.rounded, *(f"warning: {line}" for line in warnings)]
+        notes += [f"{label}: {line}" if swept else line for line in lines]
         for name, base_lr in groups:
             lrs = [resolved.lr(k, base_lr) for k in range(resolved.updates)]
             full = label if len(groups) == 1 else f"{label} [{name}]"

@@ -71,19 +71,26 @@ class History:
         rows: One per evaluated epoch, as in `metrics.jsonl`, plus `time` (seconds since 1970)
             and `total_seconds` (spent on the run so far).
         lrs: The LR of each update as it was in force, one value per parameter group.
+        momenta: The momentum of each update, where the schedule cycles it.
     """
 
     rows: list[Row] = field(default_factory=list[Row])
     lrs: list[list[float]] = field(default_factory=list[list[float]])
+    momenta: list[float] = field(default_factory=list[float])
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values, and the LRs as one float64 tensor `(updates, groups)`."""
-        return {"rows": self.rows, "lrs": torch.tensor(self.lrs, dtype=torch.float64)}
+        return {
+            "rows": self.rows,
+            "lrs": torch.tensor(self.lrs, dtype=torch.float64),
+            "momenta": torch.tensor(self.momenta, dtype=torch.float64),
+        }
 
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> "History":
         """The history that `state_dict` gave."""
-        return History([dict(row) for row in state["rows"]], state["lrs"].tolist())
+        rows = [dict(row) for row in state["rows"]]
+        return History(rows, state["lrs"].tolist(), state["momenta"].tolist())
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from trainer.config import Config
 from trainer.console import log, logging_to
 from trainer.evaluation import Evaluator
 from trainer.run import Run
+from trainer.schedules.linter import lint
 from trainer.signals import Stopped, stop_requests
 from trainer.train import Training
 
@@ -117,7 +118,13 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
     )
     for line in notes.rounded:
         log.info("note: %s", line)
-    for line in notes.warnings:
+    warnings = lint(
+        config.scheduler,
+        run.scheduler.resolved,
+        config.optimizer.base_lrs(),
+        has_validation=run.data.split == "val",
+    )
+    for line in warnings:
         log.warning("warning: %s", line)
     if run.data.split == "test" and config.checkpoint.monitor == "auto":
         log.warning(

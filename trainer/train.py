@@ -100,6 +100,8 @@ class Training:
         for step in range(done, steps):
             images, labels = run.loader.batch(table, step)
             run.history.lrs.append([float(g["lr"]) for g in run.optimizer.param_groups])
+            if (momentum := run.scheduler.momentum(progress.step)) is not None:
+                run.history.momenta.append(momentum)
             run.update(images, labels, run.sums, step)
             run.scheduler.step()
             progress.advance()

@@ -1,12 +1,11 @@
-"""Schedules that start at the base LR and fall: constant, step, multistep, exponential, cosine."""
+"""Schedules that fall by factors: constant, steplr, multistep, exponential."""
 
 import itertools
-import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule, require, require_lr
+from trainer.schedules.schedule import Curve, Schedule, require
 from trainer.schedules.span import Span
 
 
@@ -120,48 +119,3 @@ class Exponential(Schedule):
         """The closed form over whole updates."""
         every = span.length(self.every, f"{key}.every", least=1)
         return lambda k, base_lr: base_lr * self.gamma ** (k / every)
-
-
-@dataclass(slots=True, kw_only=True)
-class Cosine(Schedule):
-    """lr(k) = eta_min + (base - eta_min) * (1 + cos(2 pi num_cycles k / length)) / 2.
-
-    Past `length` the last value holds; torch's and transformers' cosines climb again.
-
-    Attributes:
-        eta_min: LR at the bottom of the wave, absolute, at least 0.
-        num_cycles: Waves within `length`; 0.5 falls from the base to eta_min once.
-        length: Duration of the curve; null: to the end of the run.
-
-    Source: Loshchilov and Hutter, SGDR, 2017 (arXiv 1608.03983), eq. 5, without restarts;
-    num_cycles as in transformers' get_cosine_schedule_with_warmup.
-    """
-
-    name: str = "cosine"
-    eta_min: float = 0.0
-    num_cycles: float = 0.5
-    length: Duration | None = None
-
-    def check(self, key: str) -> None:
-        """Raises ValueError for a negative eta_min or a num_cycles that is not positive."""
-        Schedule.check(self, key)
-        require_lr(f"{key}.eta_min", self.eta_min)
-        finite = math.isfinite(self.num_cycles) and self.num_cycles > 0
-        require(finite, f"{key}.num_cycles", self.num_cycles, "a finite number above 0")
-
-    def floor(self) -> float:
-        """The bottom of the wave."""
-        return self.eta_min
-
-    def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
-        length = span.updates
-        if self.length is not None:
-            length = span.length(self.length, f"{key}.length", least=1)
-        turn = 2 * math.pi * self.num_cycles
-
-        def lr(k: int, base_lr: float) -> float:
-            wave = 0.5 * (1 + math.cos(turn * (min(k, length) / length)))
-            return self.eta_min + (base_lr - self.eta_min) * wave
-
-        return lr

@@ -62,6 +62,10 @@ class LRSchedule(LRScheduler):
         """The LR of each group in force for update `k` (0-based)."""
         return [self.resolved.lr(k, base) for base in self._bases]
 
+    def momentum(self, k: int) -> float | None:
+        """The momentum in force for update `k`; None unless the schedule cycles it."""
+        return None if self.resolved.momentum is None else self.resolved.momentum(k)
+
     def _write(self) -> None:
         self._last_lr: list[float | Any] = [*self.lrs(self.last_epoch)]
         for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
@@ -69,6 +73,9 @@ class LRSchedule(LRScheduler):
                 group["lr"] = lr
             else:  # a tensor that a captured graph reads: its address must stay
                 group["lr"].fill_(lr)
+        if (momentum := self.momentum(self.last_epoch)) is not None:
+            for group in self.optimizer.param_groups:
+                _set_momentum(group, momentum)
 
     def step(self, metrics: float | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Moves on to the next update and writes its LR into the optimizer.
@@ -195,3 +202,12 @@ class LRSchedule(LRScheduler):
             f"epochs, and its schedule would change at update {k} (LR {old_lr:g} -> {new_lr:g}); "
             f"say on_horizon_change= one of {choices}"
         )
+
+
+def _set_momentum(group: dict[str, Any], momentum: float) -> None:
+    if "momentum" in group:
+        group["momentum"] = momentum
+    elif "betas" in group:
+        group["betas"] = (momentum, *group["betas"][1:])
+    else:
+        raise ValueError("scheduler.cycle_momentum=true: the optimizer has no momentum to cycle")

@@ -81,6 +81,8 @@ class Schedule:
         curve = self.curve(span, key)
         if self.interval == "epoch":
             curve = staircase(curve, steps_per_epoch)
+            if (momentum := span.notes.momentum) is not None:
+                span.notes.momentum = lambda k: momentum(k - k % steps_per_epoch)
         return ResolvedSchedule(curve, steps_per_epoch, updates, span.notes)
 
 
@@ -105,6 +107,11 @@ class ResolvedSchedule:
         return self.curve(k, base_lr)
 
     @property
+    def momentum(self) -> Callable[[int], float] | None:
+        """The momentum in force for update k, where the schedule cycles it."""
+        return self.notes.momentum
+
+    @property
     def plateau(self) -> "PlateauTracker | None":
         """Who has to see the metrics, where there is one."""
         return self.notes.plateau
@@ -113,6 +120,15 @@ class ResolvedSchedule:
 def staircase(curve: Curve, steps_per_epoch: int) -> Curve:
     """`curve` held at its value at the start of each epoch."""
     return lambda k, base_lr: curve(k - k % steps_per_epoch, base_lr)
+
+
+def refuse_momentum(span: Span, key: str) -> None:
+    """Raises ValueError if a schedule inside another one cycles the momentum."""
+    if span.notes.momentum is not None:
+        raise ValueError(
+            f"{key}.cycle_momentum=true: only the outermost schedule can cycle the momentum; set "
+            "it to false"
+        )
 
 
 def require(ok: bool, key: str, value: object, what: str) -> None:

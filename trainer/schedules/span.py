@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -21,12 +22,14 @@ class Notes:
         warnings: A line for each doubtful setting.
         plateau_state: Counters that a plateau goes on from.
         plateau: Filled by a plateau anywhere in the schedule: who has to see the metrics.
+        momentum: Filled by a schedule that cycles it: the momentum of update k.
     """
 
     rounded: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
     plateau_state: PlateauState | None = None
     plateau: PlateauTracker | None = None
+    momentum: Callable[[int], float] | None = None
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from omegaconf import MISSING
 
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule, require
+from trainer.schedules.schedule import Curve, Schedule, refuse_momentum, require
 from trainer.schedules.span import Span
 
 # The factor at x = k / W in [0, 1), given the factor at x = 0.
@@ -81,6 +81,7 @@ class Warmup(Schedule):
             )
         shift = warmup if self.clock == "after" else 0
         after = self.after.curve(span.after(shift), f"{key}.after")
+        refuse_momentum(span, f"{key}.after")
         if warmup == 0:
             return after
         if span.notes.plateau is not None:

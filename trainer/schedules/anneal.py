@@ -1,0 +1,218 @@
+"""Schedules that fall along a curve of a given length: cosine, linear, polynomial, restarts."""
+
+import math
+from dataclasses import dataclass
+
+from trainer.schedules.durations import Duration
+from trainer.schedules.schedule import Curve, Schedule, require, require_lr
+from trainer.schedules.span import Span
+
+
+def _length(span: Span, length: Duration | None, key: str) -> int:
+    """The curve's length in updates; None: the whole span."""
+    if length is None:
+        return span.updates
+    updates = span.length(length, f"{key}.length", least=1)
+    if updates > span.updates:
+        span.warn(
+            f"{key}.length={length}: is {updates} updates, the run ends after {span.updates} of "
+            "them: the decay is cut off before it lands"
+        )
+    return updates
+
+
+@dataclass(slots=True, kw_only=True)
+class Cosine(Schedule):
+    """lr(k) = eta_min + (base - eta_min) * (1 + cos(2 pi num_cycles k / length)) / 2.
+
+    Past `length` the last value holds; torch's and transformers' cosines climb again.
+
+    Attributes:
+        eta_min: LR at the bottom of the wave, absolute, at least 0.
+        num_cycles: Waves within `length`; 0.5 falls from the base to eta_min once.
+        length: Duration of the curve; null: to the end of the run.
+
+    Source: Loshchilov and Hutter, SGDR, 2017 (arXiv 1608.03983), eq. 5, without restarts;
+    num_cycles as in transformers' get_cosine_schedule_with_warmup.
+    """
+
+    name: str = "cosine"
+    eta_min: float = 0.0
+    num_cycles: float = 0.5
+    length: Duration | None = None
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a negative eta_min or a num_cycles that is not positive."""
+        Schedule.check(self, key)
+        require_lr(f"{key}.eta_min", self.eta_min)
+        finite = math.isfinite(self.num_cycles) and self.num_cycles > 0
+        require(finite, f"{key}.num_cycles", self.num_cycles, "a finite number above 0")
+
+    def floor(self) -> float:
+        """The bottom of the wave."""
+        return self.eta_min
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        length = _length(span, self.length, key)
+        turn = 2 * math.pi * self.num_cycles
+
+        def lr(k: int, base_lr: float) -> float:
+            wave = 0.5 * (1 + math.cos(turn * (min(k, length) / length)))
+            return self.eta_min + (base_lr - self.eta_min) * wave
+
+        return lr
+
+
+@dataclass(slots=True, kw_only=True)
+class CosineRestarts(Schedule):
+    """Cosine waves that each fall from a peak to eta_min and start anew.
+
+    Within a cycle of T updates, j updates after its start:
+    lr = eta_min + (peak - eta_min) * (1 + cos(pi j / T)) / 2, with peak = base * peak_decay^cycle
+    (never below eta_min). A restart's first update has the peak exactly; cycles are counted in
+    integers, so no restart is missed or doubled.
+
+    Attributes:
+        num_cycles: Number of equal cycles in the run, after which eta_min holds. 3 if neither this
+            nor t_0 is given.
+        t_0: Duration of the first cycle, instead of num_cycles; cycles then go on without end.
+        t_mult: Factor, a whole number of at least 1, from a cycle's length to the next one's.
+        eta_min: LR at the bottom of each cycle, absolute, at least 0.
+        peak_decay: Factor from a peak to the next one, in (0, 1].
+
+    Source: Loshchilov and Hutter, SGDR, 2017 (arXiv 1608.03983), eq. 5 and section 4;
+    torch.optim.lr_scheduler.CosineAnnealingWarmRestarts (t_0, t_mult); transformers'
+    get_cosine_with_hard_restarts_schedule_with_warmup (num_cycles).
+    """
+
+    name: str = "cosine_restarts"
+    num_cycles: int | None = None
+    t_0: Duration | None = None
+    t_mult: int = 1
+    eta_min: float = 0.0
+    peak_decay: float = 1.0
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a parameter out of its range, or num_cycles beside t_0."""
+        Schedule.check(self, key)
+        require_lr(f"{key}.eta_min", self.eta_min)
+        require(0 < self.peak_decay <= 1, f"{key}.peak_decay", self.peak_decay, "in (0, 1]")
+        require(self.t_mult >= 1, f"{key}.t_mult", self.t_mult, "at least 1")
+        if self.num_cycles is not None:
+            require(self.num_cycles >= 1, f"{key}.num_cycles", self.num_cycles, "at least 1")
+            require(self.t_0 is None, f"{key}.num_cycles", self.num_cycles, "null beside t_0")
+        if self.t_0 is None:
+            require(self.t_mult == 1, f"{key}.t_mult", self.t_mult, "1 unless t_0 is given")
+
+    def floor(self) -> float:
+        """The bottom of the waves."""
+        return self.eta_min
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        if self.t_0 is None:
+            cycles, updates = self.num_cycles or 3, span.updates
+
+            def place(k: int) -> tuple[int, float]:
+                if k >= updates:
+                    return cycles - 1, 1.0
+                cycle, done = divmod(k * cycles, updates)
+                return cycle, done / updates
+
+        else:
+            first, factor = span.length(self.t_0, f"{key}.t_0", least=1), self.t_mult
+
+            def place(k: int) -> tuple[int, float]:
+                if factor == 1:
+                    return k // first, k % first / first
+                cycle, length = 0, first
+                while k >= length:
+                    k, cycle, length = k - length, cycle + 1, length * factor
+                return cycle, k / length
+
+            if place(span.updates)[1]:
+                span.warn(f"{key}.t_0={self.t_0}: the run ends within a cycle, above the bottom")
+
+        def lr(k: int, base_lr: float) -> float:
+            cycle, progress = place(k)
+            peak = max(base_lr * self.peak_decay**cycle, self.eta_min)
+            wave = 0.5 * (1 + math.cos(math.pi * progress))
+            return self.eta_min + (peak - self.eta_min) * wave
+
+        return lr
+
+
+@dataclass(slots=True, kw_only=True)
+class Linear(Schedule):
+    """lr(k) = base * (start_factor + (end_factor - start_factor) * k / length).
+
+    From update `length` on it is end_factor * base.
+
+    Attributes:
+        start_factor: Share of the base LR at update 0, at least 0.
+        end_factor: Share of the base LR at the end, at least 0.
+        length: Duration of the line; null: to the end of the run.
+
+    Source: torch.optim.lr_scheduler.LinearLR; with the defaults, transformers'
+    get_linear_schedule_with_warmup after its warm-up.
+    """
+
+    name: str = "linear"
+    start_factor: float = 1.0
+    end_factor: float = 0.0
+    length: Duration | None = None
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a factor below 0."""
+        Schedule.check(self, key)
+        require_lr(f"{key}.start_factor", self.start_factor)
+        require_lr(f"{key}.end_factor", self.end_factor)
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        length = _length(span, self.length, key)
+        start, end = self.start_factor, self.end_factor
+        return lambda k, base_lr: base_lr * (start + (end - start) * (min(k, length) / length))
+
+
+@dataclass(slots=True, kw_only=True)
+class Polynomial(Schedule):
+    """lr(k) = lr_end + (base - lr_end) * (1 - k / length)^power.
+
+    From update `length` on it is lr_end.
+
+    Attributes:
+        power: Above 0; 1 is a straight line.
+        lr_end: LR at the end, absolute, at least 0.
+        length: Duration of the curve; null: to the end of the run.
+
+    Source: torch.optim.lr_scheduler.PolynomialLR (lr_end 0); transformers'
+    get_polynomial_decay_schedule_with_warmup after its warm-up.
+    """
+
+    name: str = "polynomial"
+    power: float = 1.0
+    lr_end: float = 1e-7
+    length: Duration | None = None
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a power that is not positive or a negative lr_end."""
+        Schedule.check(self, key)
+        finite = math.isfinite(self.power) and self.power > 0
+        require(finite, f"{key}.power", self.power, "a finite number above 0")
+        require_lr(f"{key}.lr_end", self.lr_end)
+
+    def floor(self) -> float:
+        """The LR at the end."""
+        return self.lr_end
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        length = _length(span, self.length, key)
+
+        def lr(k: int, base_lr: float) -> float:
+            left = 1 - min(k, length) / length
+            return self.lr_end + (base_lr - self.lr_end) * left**self.power
+
+        return lr

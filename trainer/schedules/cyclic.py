@@ -1,0 +1,177 @@
+"""Schedules that also cycle the momentum, against the LR: onecycle, cyclic."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trainer.schedules.durations import Duration
+from trainer.schedules.schedule import Curve, Schedule, require, require_lr
+from trainer.schedules.span import Span
+
+
+def _check_momenta(key: str, base_momentum: float, max_momentum: float) -> None:
+    for name, value in (("base_momentum", base_momentum), ("max_momentum", max_momentum)):
+        require(0 <= value < 1, f"{key}.{name}", value, "in [0, 1)")
+
+
+@dataclass(slots=True, kw_only=True)
+class OneCycle(Schedule):
+    """One rise to max_lr and one long fall far below the start; the momentum goes the other way.
+
+    With T updates, the LR goes from max_lr / div_factor at update 0 to max_lr at update
+    pct_start * T - 1, and to max_lr / div_factor / final_div_factor at T - 1, where it stays. With
+    three_phase it comes back to the start at 2 * pct_start * T - 2 before the last fall.
+
+    Attributes:
+        max_lr: Peak, absolute; null: the base LR of each group.
+        pct_start: Share of the run spent rising, in [0, 1].
+        div_factor: max_lr over the first LR, above 0.
+        final_div_factor: First LR over the last, above 0.
+        anneal: `cos` or `linear`.
+        three_phase: Fall back to the start first, then to the last LR.
+        cycle_momentum: Move the momentum (Adam: beta1) from max_momentum to base_momentum and back.
+        base_momentum: Momentum at the peak of the LR, in [0, 1).
+        max_momentum: Momentum at the start and the end, in [0, 1).
+
+    Source: Smith and Topin, Super-Convergence, 2018 (arXiv 1708.07120);
+    torch.optim.lr_scheduler.OneCycleLR.
+    """
+
+    name: str = "onecycle"
+    max_lr: float | None = None
+    pct_start: float = 0.3
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+    anneal: str = "cos"
+    three_phase: bool = False
+    cycle_momentum: bool = True
+    base_momentum: float = 0.85
+    max_momentum: float = 0.95
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a parameter out of its range."""
+        Schedule.check(self, key)
+        if self.max_lr is not None:
+            require_lr(f"{key}.max_lr", self.max_lr)
+        require(0 <= self.pct_start <= 1, f"{key}.pct_start", self.pct_start, "in [0, 1]")
+        for name, value in (
+            ("div_factor", self.div_factor),
+            ("final_div_factor", self.final_div_factor),
+        ):
+            finite = math.isfinite(value) and value > 0
+            require(finite, f"{key}.{name}", value, "a finite number above 0")
+        require(self.anneal in ("cos", "linear"), f"{key}.anneal", self.anneal, "cos or linear")
+        _check_momenta(key, self.base_momentum, self.max_momentum)
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        last, rise = span.updates - 1, self.pct_start * span.updates
+        ends = [rise - 1, 2 * rise - 2, last] if self.three_phase else [rise - 1, last]
+        if self.cycle_momentum:
+            low, high = self.base_momentum, self.max_momentum
+            momenta = [high, low, high, high] if self.three_phase else [high, low, high]
+            span.notes.momentum = lambda k: self._at(min(k, last), ends, momenta)
+
+        def lr(k: int, base_lr: float) -> float:
+            top = base_lr if self.max_lr is None else self.max_lr
+            first = top / self.div_factor
+            bottom = first / self.final_div_factor
+            values = [first, top, first, bottom] if self.three_phase else [first, top, bottom]
+            return self._at(min(k, last), ends, values)
+
+        return lr
+
+    def _at(self, k: int, ends: list[float], values: list[float]) -> float:
+        """The value at update k of a path through `values`, the i-th of them due at ends[i - 1]."""
+        start = 0.0
+        for number, end in enumerate(ends):
+            if k <= end or number == len(ends) - 1:
+                x = (k - start) / (end - start) if end != start else 1.0
+                return self._between(values[number], values[number + 1], x)
+            start = end
+        return values[-1]
+
+    def _between(self, start: float, end: float, x: float) -> float:
+        if self.anneal == "linear":
+            return start + (end - start) * x
+        return end + (start - end) / 2 * (1 + math.cos(math.pi * x))
+
+
+MODES: dict[str, Callable[[int, int, float], float]] = {
+    "triangular": lambda cycle, k, gamma: 1.0,
+    "triangular2": lambda cycle, k, gamma: 0.5**cycle,
+    "exp_range": lambda cycle, k, gamma: gamma**k,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Cyclic(Schedule):
+    """Triangles between base_lr and max_lr; the momentum goes the other way.
+
+    A cycle rises for step_size_up updates and falls for step_size_down. Cycles are counted in
+    integers from 0. The height of cycle c at update k is scaled by 1 (`triangular`), 0.5^c
+    (`triangular2`) or gamma^k (`exp_range`).
+
+    Attributes:
+        base_lr: LR at the foot, absolute; null: a tenth of the group's base LR.
+        max_lr: LR at the top of the first triangle, absolute; null: the group's base LR.
+        step_size_up: Duration of the rise, at least one update.
+        step_size_down: Duration of the fall; null: as the rise.
+        mode: `triangular`, `triangular2` or `exp_range`.
+        gamma: Factor per update of `exp_range`, in (0, 1].
+        cycle_momentum: Move the momentum (Adam: beta1) between max_momentum and base_momentum.
+        base_momentum: Momentum at the top of the LR, in [0, 1).
+        max_momentum: Momentum at its foot, in [0, 1).
+
+    Source: Smith, Cyclical Learning Rates, 2017 (arXiv 1506.01186);
+    torch.optim.lr_scheduler.CyclicLR.
+    """
+
+    name: str = "cyclic"
+    base_lr: float | None = None
+    max_lr: float | None = None
+    step_size_up: Duration = 5
+    step_size_down: Duration | None = None
+    mode: str = "triangular"
+    gamma: float = 1.0
+    cycle_momentum: bool = True
+    base_momentum: float = 0.8
+    max_momentum: float = 0.9
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a parameter out of its range."""
+        Schedule.check(self, key)
+        for name, value in (("base_lr", self.base_lr), ("max_lr", self.max_lr)):
+            if value is not None:
+                require_lr(f"{key}.{name}", value)
+        require(self.mode in MODES, f"{key}.mode", self.mode, f"one of {', '.join(MODES)}")
+        require(0 < self.gamma <= 1, f"{key}.gamma", self.gamma, "in (0, 1]")
+        _check_momenta(key, self.base_momentum, self.max_momentum)
+
+    def floor(self) -> float:
+        """The foot of the triangles, where it is absolute."""
+        return self.base_lr or 0.0
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        up = span.length(self.step_size_up, f"{key}.step_size_up", least=1)
+        down = up
+        if self.step_size_down is not None:
+            down = span.length(self.step_size_down, f"{key}.step_size_down", least=1)
+        scale, gamma = MODES[self.mode], self.gamma
+
+        def height(k: int) -> float:
+            cycle, place = divmod(k, up + down)
+            triangle = place / up if place <= up else (up + down - place) / down
+            return triangle * scale(cycle, k, gamma)
+
+        if self.cycle_momentum:
+            low, high = self.base_momentum, self.max_momentum
+            span.notes.momentum = lambda k: high - (high - low) * height(k)
+
+        def lr(k: int, base_lr: float) -> float:
+            foot = base_lr / 10 if self.base_lr is None else self.base_lr
+            top = base_lr if self.max_lr is None else self.max_lr
+            return foot + (top - foot) * height(k)
+
+        return lr

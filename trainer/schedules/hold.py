@@ -1,0 +1,128 @@
+"""Schedules with a level stretch before the decay: wsd, hold_linear."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trainer.schedules.durations import Duration
+from trainer.schedules.schedule import Curve, Schedule, require
+from trainer.schedules.span import Span
+
+# Shares of the way from the floor to the base LR at progress x in [0, 1].
+RISES: dict[str, Callable[[float], float]] = {
+    "linear": lambda x: x,
+    "cosine": lambda x: 0.5 * (1 - math.cos(math.pi * x)),
+    "1-sqrt": lambda x: 1 - math.sqrt(1 - x),
+}
+FALLS: dict[str, Callable[[float], float]] = {
+    "linear": lambda x: 1 - x,
+    "cosine": lambda x: 0.5 * (1 + math.cos(math.pi * x)),
+    "1-sqrt": lambda x: 1 - math.sqrt(x),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class WSD(Schedule):
+    """Warm-up, stable, decay: from the floor to the base LR, level, and back to the floor.
+
+    The floor is min_factor * base. The warm-up begins at the floor, its first update included; the
+    base is reached at update `warmup`; the floor at warmup + stable + decay, and holds from there.
+
+    Attributes:
+        warmup: Duration of the rise; may be 0.
+        stable: Duration of the level part; null: what the other two leave of the run.
+        decay: Duration of the fall, at least one update.
+        warmup_shape: `linear`, `cosine` or `1-sqrt`.
+        decay_shape: `linear`, `cosine` or `1-sqrt`.
+        min_factor: The floor as a share of the base LR, in [0, 1].
+
+    Source: Hu et al., MiniCPM, 2024 (arXiv 2404.06395), section 4.2; 1-sqrt from Haegele et al.,
+    2024 (arXiv 2405.18392), eq. 1; transformers' get_wsd_schedule.
+    """
+
+    name: str = "wsd"
+    warmup: Duration = "10%"
+    stable: Duration | None = None
+    decay: Duration = "20%"
+    warmup_shape: str = "linear"
+    decay_shape: str = "linear"
+    min_factor: float = 0.0
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for an unknown shape or a floor above the base."""
+        Schedule.check(self, key)
+        shapes = f"one of {', '.join(RISES)}"
+        require(self.warmup_shape in RISES, f"{key}.warmup_shape", self.warmup_shape, shapes)
+        require(self.decay_shape in FALLS, f"{key}.decay_shape", self.decay_shape, shapes)
+        require(0 <= self.min_factor <= 1, f"{key}.min_factor", self.min_factor, "in [0, 1]")
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        warmup = span.length(self.warmup, f"{key}.warmup")
+        decay = span.length(self.decay, f"{key}.decay", least=1)
+        if self.stable is None:
+            stable = span.updates - warmup - decay
+            require(stable >= 0, f"{key}.decay", self.decay, "no longer than the warm-up leaves")
+        else:
+            stable = span.length(self.stable, f"{key}.stable")
+        top, end = warmup + stable, warmup + stable + decay
+        if end > span.updates:
+            span.warn(
+                f"{key}.decay={self.decay}: the floor is due at update {end}, the run ends at "
+                f"{span.updates}: the decay is cut off before it lands"
+            )
+        rise, fall, floor = RISES[self.warmup_shape], FALLS[self.decay_shape], self.min_factor
+
+        def lr(k: int, base_lr: float) -> float:
+            if k < warmup:
+                return base_lr * (rise(k / warmup) * (1 - floor) + floor)
+            if k < top:
+                return base_lr
+            if k < end:
+                return base_lr * (fall((k - top) / decay) * (1 - floor) + floor)
+            return base_lr * floor
+
+        return lr
+
+
+@dataclass(slots=True, kw_only=True)
+class HoldLinear(Schedule):
+    """The base LR for `hold`, then a line to zero over `decay`.
+
+    Counted in epochs e as the original does: 1 for e < hold, then
+    1 - (e + 1 - hold) / (decay + 1), so the first epoch of the decay is already below the base and
+    the epoch after the last would have 0. Between whole epochs the line goes on; past its end the
+    LR stays 0, where the original turns negative.
+
+    Attributes:
+        hold: Duration at the base LR; null: half of the run.
+        decay: Duration of the line, at least one update; null: the rest of the run.
+
+    Source: pytorch-CycleGAN-and-pix2pix, models/networks.py, lr_policy "linear".
+    """
+
+    name: str = "hold_linear"
+    hold: Duration | None = None
+    decay: Duration | None = None
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        hold = span.length("50%" if self.hold is None else self.hold, f"{key}.hold")
+        if self.decay is None:
+            decay = span.updates - hold
+            require(decay >= 1, f"{key}.hold", self.hold, "shorter than the run")
+        else:
+            decay = span.length(self.decay, f"{key}.decay", least=1)
+        if hold + decay > span.updates:
+            span.warn(
+                f"{key}.decay={self.decay}: ends at update {hold + decay}, the run at "
+                f"{span.updates}: the decay is cut off before it lands"
+            )
+        epoch = span.steps_per_epoch
+
+        def lr(k: int, base_lr: float) -> float:
+            if k < hold:
+                return base_lr
+            return base_lr * max(0.0, 1 - (k + epoch - hold) / (decay + epoch))
+
+        return lr

@@ -1,0 +1,69 @@
+"""Schedules that fall with the square root of the update: inverse_sqrt, noam."""
+
+import math
+from dataclasses import dataclass
+
+from trainer.schedules.durations import Duration
+from trainer.schedules.schedule import Curve, Schedule, require
+from trainer.schedules.span import Span
+
+DEFAULT_TIMESCALE = 10_000
+
+
+@dataclass(slots=True, kw_only=True)
+class InverseSqrt(Schedule):
+    """lr(k) = base * sqrt(timescale / (k + timescale)).
+
+    Attributes:
+        timescale: Duration after which the LR has fallen by sqrt(2), at least one update; null: the
+            length of the warm-up in front, or 10,000 updates without one.
+
+    Source: big_vision's rsqrt schedule; transformers' get_inverse_sqrt_schedule.
+    """
+
+    name: str = "inverse_sqrt"
+    timescale: Duration | None = None
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        if self.timescale is None:
+            timescale = span.start or DEFAULT_TIMESCALE
+        else:
+            timescale = span.length(self.timescale, f"{key}.timescale", least=1)
+        return lambda k, base_lr: base_lr / math.sqrt((k + timescale) / timescale)
+
+
+@dataclass(slots=True, kw_only=True)
+class Noam(Schedule):
+    """lr(k) = base * d_model^-0.5 * min(n^-0.5, n * warmup^-1.5) with n = k + 1.
+
+    Rises linearly over `warmup` updates and falls with the inverse square root. The published
+    curve has base 1: set `optimizer.lr=1`. Its peak, at k = warmup - 1, is
+    base / sqrt(d_model * warmup).
+
+    Attributes:
+        d_model: Width that scales the curve, at least 1.
+        warmup: Duration of the rise, at least one update.
+
+    Source: Vaswani et al., Attention Is All You Need, 2017 (arXiv 1706.03762), eq. 3.
+    """
+
+    name: str = "noam"
+    d_model: int = 512
+    warmup: Duration = "4000 steps"
+
+    def check(self, key: str) -> None:
+        """Raises ValueError for a width below 1."""
+        Schedule.check(self, key)
+        require(self.d_model >= 1, f"{key}.d_model", self.d_model, "at least 1")
+
+    def curve(self, span: Span, key: str) -> Curve:
+        """The closed form over whole updates."""
+        warmup = span.length(self.warmup, f"{key}.warmup", least=1)
+        if warmup >= span.updates:
+            span.warn(
+                f"{key}.warmup={self.warmup}: is {warmup} updates, the run of {span.updates} never "
+                "comes to the decay"
+            )
+        scale = self.d_model**-0.5
+        return lambda k, base_lr: base_lr * (scale * min((k + 1) ** -0.5, (k + 1) * warmup**-1.5))
