@@ -313,8 +313,8 @@ def show(result: Row) -> None:
         print(row["name"].ljust(width), *(f"{row[key]:11,}" for key in columns))
     print()
     for row in figures:
-        line = f"{row['name']:{width}}{row['value']:8.3f}"
-        line += f"  (by the minima {row['by_min']:.3f})" if "by_min" in row else ""
+        line = f"{row['name']:{width}}{row['value']:9.4f}"
+        line += f"  (by the minima {row['by_min']:.4f})" if "by_min" in row else ""
         line += f"  target {row['target']}" if "target" in row else ""
         print(line + {True: ": met", False: ": MISSED", None: ""}[row.get("met")])
 
@@ -440,9 +440,10 @@ def main() -> None:
         "machine": f"{describe(choose_device(options.device))}, {platform.platform()}",
         "versions": f"torch {torch.__version__}, Python {platform.python_version()}",
         "data": data_name,
-        "blocks": f"{options.repeats} x 2 of {options.steps} updates",
         "busy_before": busy(),
     }
+    if options.suite != "memory":
+        result["blocks"] = f"{options.repeats} x 2 of {options.steps} updates"
     print(*(f"{key}: {value}" for key, value in result.items()), sep="\n")
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=options.folder) as folder:
         result |= SUITES[options.suite](options, Path(folder).resolve())

@@ -100,7 +100,7 @@ def test_cosine_restarts_equal_torch_through_every_restart(seed: int) -> None:
 
 
 def test_cosine_restarts_have_the_peak_where_torchs_random_access_misses_it() -> None:
-    """`CosineAnnealingWarmRestarts.step(t)` takes a float logarithm and lands before the restart."""
+    """Its `step(t)` takes a float logarithm and lands just before the restart."""
     for first, factor, restart in ((1, 3, 121), (10, 3, 1210), (7, 3, 847), (2, 10, 222)):
         resolved = CosineRestarts(t_0=f"{first} steps", t_mult=factor).resolve(1, restart + 2)
         assert resolved.lr(restart, 0.1) == 0.1

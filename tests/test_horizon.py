@@ -182,13 +182,12 @@ def test_the_curve_of_the_new_length_has_its_own_warm_up() -> None:
         Warmup(warmup="3 steps", after=Plateau()),
     ],
 )
-@pytest.mark.parametrize("choice", ["error", "tail"])
 def test_a_schedule_that_does_not_know_the_length_is_not_asked(
-    option: Schedule, epochs: int, choice: str
+    option: Schedule, epochs: int
 ) -> None:
     schedule = schedule_of(option, at=8)
     before = [schedule.lrs(k) for k in range(40)]
-    assert schedule.change_epochs(epochs, choice) is None
+    assert schedule.change_epochs(epochs, "error") is None
     assert schedule.updates == schedule.resolved.updates == epochs * STEPS
     assert schedule.revisions == []
     assert [schedule.lrs(k) for k in range(40)] == before
@@ -326,3 +325,47 @@ def test_the_first_difference_is_looked_for_up_to_the_smaller_end() -> None:
     assert first_difference(one, other, [0.0]) is None
     assert first_difference(one, StepLR(step_size=3, gamma=0.5).resolve(2, 6), BASES) is None
     assert first_difference(StepLR(step_size=3, gamma=0.5).resolve(2, 6), other, BASES) is None
+
+
+def test_a_choice_that_was_made_is_followed_even_where_nothing_had_to_be_asked() -> None:
+    schedule = schedule_of(Constant(), at=8)
+    assert schedule.change_epochs(15, "tail") is not None
+    assert schedule.lrs(8) == [0.8, 0.02]
+    updates = schedule.updates
+    last = [base / (updates - 8) for base in (0.8, 0.02)]
+    assert schedule.lrs(updates - 1) == pytest.approx(last)
+
+
+def test_a_tail_with_nothing_left_ends_at_the_floor() -> None:
+    schedule = schedule_of(Cosine(eta_min=0.001), at=8)
+    epochs = 8 // schedule.steps_per_epoch
+    assert schedule.updates > 8 == epochs * schedule.steps_per_epoch
+    schedule.change_epochs(epochs, "tail")
+    assert schedule.lrs(8) == pytest.approx([0.001, 0.001])
+
+
+def test_a_refused_change_leaves_the_schedule_as_it_was() -> None:
+    schedule = schedule_of(Cosine(), at=8)
+    before, updates = [schedule.lrs(k) for k in range(40)], schedule.updates
+    for epochs, choice in ((5, "restart"), (15, "error"), (15, "guess")):
+        with pytest.raises(ValueError, match="on_horizon_change"):
+            schedule.change_epochs(epochs, choice)
+        assert schedule.updates == updates
+        assert schedule.revisions == []
+        assert [schedule.lrs(k) for k in range(40)] == before
+
+
+def test_a_second_change_is_asked_for_only_if_an_lr_differs() -> None:
+    schedule = schedule_of(Cosine(), at=8)
+    schedule.change_epochs(15, "hold")
+    before = [schedule.lrs(k) for k in range(schedule.updates)]
+    assert schedule.change_epochs(20, "error") is None
+    assert [schedule.lrs(k) for k in range(len(before))] == before
+    assert schedule.lrs(schedule.updates - 1) == before[-1]
+
+
+def test_a_note_is_made_once_however_often_the_length_changes() -> None:
+    schedule = schedule_of(Warmup(warmup=1.1, after=Cosine()), at=8)
+    schedule.change_epochs(15, "stretch")
+    notes = schedule.resolved.notes.rounded
+    assert len(notes) == len(set(notes)) == 1

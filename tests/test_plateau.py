@@ -275,3 +275,50 @@ def test_an_impossible_value_is_refused_with_its_key(option: Plateau, key: str) 
     with pytest.raises(ValueError, match="must be") as error:
         Warmup(after=option).resolve(10, 100)
     assert str(error.value).startswith(f"scheduler.after.{key}:")
+
+
+def test_metrics_of_nested_warm_ups_and_of_restarted_ones_are_ignored() -> None:
+    nested = Warmup(warmup=2, after=Warmup(warmup=3, after=Plateau(patience=0)))
+    tracker = nested.resolve(1, 30).plateau
+    assert tracker is not None
+    assert [tracker.observe(1.0, k) for k in range(1, 9)] == [False] * 6 + [True] * 2
+
+    option = Warmup(warmup=3, after=Plateau(patience=0))
+    schedule = LRSchedule(sgd(0.1), option, steps_per_epoch=1, epochs=30)
+    for _ in range(4):
+        schedule.step(1.0)
+    schedule.change_epochs(40, "restart")
+    schedule.step(1.0)  # the second metric after the warm-up is a bad one
+    assert schedule.plateau_state.reductions == [5]
+
+
+def test_observe_says_so_only_if_the_lr_was_reduced() -> None:
+    schedule = LRSchedule(sgd(0.1), Plateau(patience=0, min_lr=100.0), steps_per_epoch=1, epochs=9)
+    assert [schedule.observe(1.0) for _ in range(3)] == [False] * 3
+    other = LRSchedule(sgd(0.1), Plateau(patience=0), steps_per_epoch=1, epochs=9)
+    assert [other.observe(1.0) for _ in range(3)] == [False, True, True]
+
+
+def test_loading_leaves_the_saved_state_alone() -> None:
+    schedule = LRSchedule(sgd(0.1), Plateau(patience=0), steps_per_epoch=1, epochs=9)
+    saved = schedule.state_dict()
+    schedule.load_state_dict(saved)
+    for _ in range(3):
+        schedule.step(1.0)
+    assert schedule.plateau_state.reductions
+    assert saved["plateau"]["reductions"] == []
+
+
+def test_a_missing_monitor_behind_a_warm_up_is_named_by_its_key() -> None:
+    option = Warmup(warmup=3, after=Plateau(monitor="val/loss"))
+    schedule = LRSchedule(sgd(0.1), option, steps_per_epoch=1, epochs=30)
+    with pytest.raises(ValueError, match=r"scheduler\.after\.monitor=val/loss: is not among"):
+        schedule.monitored({"test/loss": 1.0})
+
+
+def test_another_number_of_groups_is_refused_with_both_counts() -> None:
+    schedule = LRSchedule(sgd(0.1), Plateau(), steps_per_epoch=1, epochs=9)
+    state = schedule.state_dict()
+    state["base_lrs"] = [*state["base_lrs"], 0.1]
+    with pytest.raises(ValueError, match="was saved with 2 parameter groups, the optimizer has 1"):
+        schedule.load_state_dict(state)

@@ -162,6 +162,7 @@ def _saved_config(saved: dict[str, object], overrides: list[Override]) -> Config
     """The configuration of the checkpoint with the values of the command line on top."""
     node = typed(saved)
     node.resume = None
+    node.on_horizon_change = "error"  # a choice was for the change it was made for
     known = list(flat(saved))
     for override in overrides:
         key = override.key_or_group

@@ -126,7 +126,7 @@ def replay(resolved: ResolvedSchedule, config: Config, metrics: Path) -> None:
         epoch = number
         if isinstance(value, dict):
             epoch = int(value.get("epoch", number))
-            value = resolved.plateau.option.monitored(value)
+            value = resolved.plateau.option.monitored(value, resolved.plateau.key)
         if epoch <= config.epochs:
             resolved.plateau.observe(float(value), epoch * resolved.steps_per_epoch)
 

@@ -94,6 +94,8 @@ def _revised(option: Schedule, before: Curve, revision: Revision, span: Span) ->
         def tail(k: int, base_lr: float) -> float:
             if k < at:
                 return before(k, base_lr)
+            if new <= at:  # nothing is left to decay over
+                return floor
             left = 1 - min(k - at, new - at) / (new - at)
             return floor + (before(at, base_lr) - floor) * left
 

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from trainer.schedules.horizon import CHOICES, Revision, first_difference, resolve_revised
 from trainer.schedules.plateau import PlateauState
-from trainer.schedules.schedule import Schedule
+from trainer.schedules.schedule import ResolvedSchedule, Schedule
 
 
 class LRSchedule(LRScheduler):
@@ -41,16 +41,14 @@ class LRSchedule(LRScheduler):
         self.last_epoch = 0
         self.revisions: list[Revision] = []
         self.plateau_state = PlateauState()
-        self._resolve()
+        self.resolved = self._resolve(self.updates, self.revisions, self.plateau_state)
         self._write()
 
-    def _resolve(self) -> None:
-        self.resolved = resolve_revised(
-            self.option,
-            self.steps_per_epoch,
-            self.updates,
-            self.revisions,
-            plateau_state=self.plateau_state,
+    def _resolve(
+        self, updates: int, revisions: list[Revision], state: PlateauState
+    ) -> ResolvedSchedule:
+        return resolve_revised(
+            self.option, self.steps_per_epoch, updates, revisions, plateau_state=state
         )
 
     @property
@@ -97,9 +95,10 @@ class LRSchedule(LRScheduler):
         tracker = self.resolved.plateau
         if tracker is None:
             return False
-        reduced = tracker.observe(float(metric), self.last_epoch)
+        before = self._last_lr
+        tracker.observe(float(metric), self.last_epoch)
         self._write()
-        return reduced
+        return self._last_lr != before
 
     def monitored(self, metrics: Mapping[str, float]) -> float | None:
         """The value that a plateau wants out of an epoch's metrics; None without a plateau.
@@ -108,7 +107,7 @@ class LRSchedule(LRScheduler):
             ValueError: If the run does not produce it.
         """
         tracker = self.resolved.plateau
-        return None if tracker is None else tracker.option.monitored(metrics)
+        return None if tracker is None else tracker.option.monitored(metrics, tracker.key)
 
     def get_last_lr(self) -> list[float | Any]:
         """The LR of each group in force for the next update."""
@@ -141,28 +140,37 @@ class LRSchedule(LRScheduler):
                 f"scheduler: was saved with {state_dict['steps_per_epoch']} updates an epoch, "
                 f"this run has {self.steps_per_epoch}"
             )
-        self.last_epoch = int(state_dict["last_epoch"])
-        self.updates = int(state_dict["updates"])
-        self._bases = [float(base) for base in state_dict["base_lrs"]]
-        self.revisions = [Revision(**revision) for revision in state_dict["revisions"]]
-        self.plateau_state = PlateauState(**state_dict["plateau"])
-        self._resolve()
-        self._write()
-        if self._last_lr != state_dict["last_lr"]:
+        bases = [float(base) for base in state_dict["base_lrs"]]
+        if len(bases) != len(self._bases):
             raise ValueError(
-                f"scheduler: update {self.last_epoch} was saved with LR {state_dict['last_lr']}, "
-                f"this schedule gives {self._last_lr}"
+                f"scheduler: was saved with {len(bases)} parameter groups, the optimizer has "
+                f"{len(self._bases)}"
             )
+        position, updates = int(state_dict["last_epoch"]), int(state_dict["updates"])
+        revisions = [Revision(**revision) for revision in state_dict["revisions"]]
+        state = PlateauState(**state_dict["plateau"])
+        state.reductions = list(state.reductions)  # the saved state stays the caller's
+        resolved = self._resolve(updates, revisions, state)
+        lrs = [resolved.lr(position, base) for base in bases]
+        if lrs != state_dict["last_lr"]:
+            raise ValueError(
+                f"scheduler: update {position} was saved with LR {state_dict['last_lr']}, this "
+                f"schedule gives {lrs}"
+            )
+        self.last_epoch, self.updates, self._bases = position, updates, bases
+        self.revisions, self.plateau_state, self.resolved = revisions, state, resolved
+        self._write()
 
     def change_epochs(self, epochs: int, choice: str) -> tuple[list[float], list[float]] | None:
         """Gives the run another length.
 
         Args:
             epochs: The new length in epochs.
-            choice: `error`, or one of `CHOICES`: what to do if the curve would change.
+            choice: One of `CHOICES`: what the curve does. `error`: it must not change up to the
+                smaller end.
 
         Returns:
-            The LRs of the next update before and after, or None where nothing had to be chosen.
+            The LRs of the next update before and after, or None where nothing was chosen.
 
         Raises:
             ValueError: If the curve would change and `choice` is `error`.
@@ -170,28 +178,18 @@ class LRSchedule(LRScheduler):
         updates = epochs * self.steps_per_epoch
         if updates == self.updates:
             return None
-        before = self.resolved
-        plain = resolve_revised(
-            self.option,
-            self.steps_per_epoch,
-            updates,
-            self.revisions,
-            plateau_state=self.plateau_state,
-        )
-        old = self.updates
-        if (k := first_difference(before, plain, self._bases)) is None and not self.revisions:
-            self.updates = updates
-        elif choice == "error":
-            k = min(old, updates) if k is None else k
-            raise ValueError(self._horizon_question(updates, k, plain.lr(k, self._bases[0])))
-        else:
-            self.revisions.append(Revision(choice, self.last_epoch, old, updates))
-            self.updates = updates
-        at = self.last_epoch
-        before_lrs = [before.lr(at, base) for base in self._bases]
-        self._resolve()
+        at, before, revisions = self.last_epoch, self.resolved, self.revisions
+        if choice != "error":
+            revisions = [*revisions, Revision(choice, at, self.updates, updates)]
+        after = self._resolve(updates, revisions, self.plateau_state)
+        if choice == "error":
+            k = first_difference(before, after, self._bases)
+            if k is not None:
+                raise ValueError(self._horizon_question(updates, k, after.lr(k, self._bases[0])))
+        lrs = [before.lr(at, base) for base in self._bases]
+        self.updates, self.revisions, self.resolved = updates, revisions, after
         self._write()
-        return (before_lrs, self.lrs(at)) if self.revisions else None
+        return None if choice == "error" else (lrs, self.lrs(at))
 
     def _horizon_question(self, updates: int, k: int, new_lr: float) -> str:
         old_lr = self.resolved.lr(k, self._bases[0])

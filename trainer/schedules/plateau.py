@@ -77,12 +77,14 @@ class Plateau(Schedule):
     def curve(self, span: Span, key: str) -> Curve:
         """The base LR, reduced as often as `span.notes.plateau_state` says by then."""
         state = span.notes.plateau_state or PlateauState()
-        span.notes.plateau = PlateauTracker(self, state)
+        span.notes.plateau = PlateauTracker(self, state, span.notes.warmups, key)
         reductions, start = state.reductions, span.start
 
         def lr(k: int, base_lr: float) -> float:
             value = base_lr
-            for _ in range(bisect_right(reductions, start), bisect_right(reductions, start + k)):
+            # a reduction that became due where this stretch starts belongs to the one before
+            earlier = bisect_right(reductions, start) if start else 0
+            for _ in range(earlier, bisect_right(reductions, start + k)):
                 value = self.reduced(value)
             return value
 
@@ -105,8 +107,12 @@ class Plateau(Schedule):
             return metric > best * (self.threshold + 1.0)
         return metric > best + self.threshold
 
-    def monitored(self, metrics: Mapping[str, float]) -> float:
+    def monitored(self, metrics: Mapping[str, float], key: str = "scheduler") -> float:
         """The metric to observe, out of an epoch's metrics.
+
+        Args:
+            metrics: By name.
+            key: Where the option stands, for the message.
 
         Raises:
             ValueError: If it is not among them.
@@ -117,8 +123,7 @@ class Plateau(Schedule):
             if name in metrics:
                 return metrics[name]
         raise ValueError(
-            f"scheduler.monitor={self.monitor}: is not among the run's metrics "
-            f"({', '.join(metrics)})"
+            f"{key}.monitor={self.monitor}: is not among the run's metrics ({', '.join(metrics)})"
         )
 
 
@@ -129,12 +134,14 @@ class PlateauTracker:
     Attributes:
         option: The plateau's parameters.
         state: Its counters; `observe` changes them.
-        ignore_until: Update up to which metrics belong to a warm-up in front and are ignored.
+        warmups: First and last update of each warm-up; the metrics of its epochs are ignored.
+        key: Where the option stands.
     """
 
     option: Plateau
     state: PlateauState
-    ignore_until: int = 0
+    warmups: list[tuple[int, int]]
+    key: str
 
     def observe(self, metric: float, k: int) -> bool:
         """Counts the monitored metric of the epoch that has ended.
@@ -144,9 +151,9 @@ class PlateauTracker:
             k: Updates completed, so the next update is `k`.
 
         Returns:
-            Whether the LR is reduced from update `k` on.
+            Whether a reduction is due from update `k` on; `min_lr` or `eps` may leave it out.
         """
-        if k <= self.ignore_until:
+        if any(start < k <= end for start, end in self.warmups):
             return False
         option, state = self.option, self.state
         if option.is_better(metric, state.best):

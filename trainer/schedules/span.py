@@ -21,6 +21,7 @@ class Notes:
         rounded: A line for each duration that did not land on a whole update.
         warnings: A line for each doubtful setting.
         plateau_state: Counters that a plateau goes on from.
+        warmups: First and last update (W) of each warm-up.
         plateau: Filled by a plateau anywhere in the schedule: who has to see the metrics.
         momentum: Filled by a schedule that cycles it: the momentum of update k.
     """
@@ -28,6 +29,7 @@ class Notes:
     rounded: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
     plateau_state: PlateauState | None = None
+    warmups: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     plateau: PlateauTracker | None = None
     momentum: Callable[[int], float] | None = None
 
@@ -68,9 +70,9 @@ class Span:
             exact = amount * self.steps_per_epoch
         updates = int(exact + Fraction(1, 2))
         if exact != updates:
-            self.notes.rounded.append(
-                f"{key}={value} is {float(exact):g} updates: rounded to {updates}"
-            )
+            line = f"{key}={value} is {float(exact):.12g} updates: rounded to {updates}"
+            if line not in self.notes.rounded:  # a change of length resolves the option again
+                self.notes.rounded.append(line)
         if updates < least:
             raise ValueError(f"{key}={value}: is {updates} updates, must be at least {least}")
         return updates
@@ -81,4 +83,5 @@ class Span:
 
     def warn(self, line: str) -> None:
         """Notes a doubtful setting."""
-        self.notes.warnings.append(line)
+        if line not in self.notes.warnings:
+            self.notes.warnings.append(line)

@@ -84,8 +84,7 @@ class Warmup(Schedule):
         refuse_momentum(span, f"{key}.after")
         if warmup == 0:
             return after
-        if span.notes.plateau is not None:
-            span.notes.plateau.ignore_until = span.start + warmup
+        span.notes.warmups.append((span.start, span.start + warmup))
         shape, start = SHAPES[self.shape], self.start_factor
 
         def lr(k: int, base_lr: float) -> float:
