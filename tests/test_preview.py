@@ -1,0 +1,101 @@
+"""The preview: the curves that train, in a terminal, a CSV file and a picture."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from processes import TINY, train
+
+from trainer.preview import main
+
+
+def rows(path: Path) -> list[list[str]]:
+    with path.open() as file:
+        return list(csv.reader(file))
+
+
+def test_the_csv_holds_the_lr_of_every_update_of_every_curve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lr.csv"
+    assert main(["scheduler=steplr,warmup_cosine", "epochs=30", "--csv", str(path)]) == 0
+    table = rows(path)
+    assert table[0] == ["step", "epoch", "scheduler=steplr", "scheduler=warmup_cosine"]
+    assert len(table) == 1 + 11_700
+    assert table[1 + 3900] == ["3900", "10.0", repr(0.04 * 0.1), table[3901][3]]
+    assert table[3900][2] == "0.04"
+    text = capsys.readouterr().out
+    assert "11,700 updates (390 an epoch)" in text
+    assert "* scheduler=steplr  o scheduler=warmup_cosine" in text
+
+
+def test_what_the_preview_draws_is_what_trains(tmp_path: Path) -> None:
+    recipe = [*TINY, "scheduler=warmup_multistep", "scheduler.warmup=7%"]
+    recipe += [
+        "scheduler.after.milestones=[1,10 steps]",
+        "optimizer.groups=[{match: '^fc', lr_scale: 0.1}]",
+    ]
+    train([*recipe, "hydra.run.dir=run"], tmp_path)
+    assert main([*recipe, "--csv", str(tmp_path / "lr.csv")]) == 0
+    trained = rows(tmp_path / "run" / "lr.csv")
+    drawn = rows(tmp_path / "lr.csv")
+    assert trained[0] == ["step", "lr_^fc", "lr_rest"]
+    assert [row[1:] for row in trained[1:]] == [row[2:] for row in drawn[1:]]
+    assert len(trained) == 25
+
+
+def test_the_picture_is_a_png(tmp_path: Path) -> None:
+    path = tmp_path / "lr.png"
+    assert main(["scheduler=cosine", "epochs=2", "--png", str(path)]) == 0
+    assert path.read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_a_plateau_is_replayed_over_a_finished_runs_metrics(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    losses = [1.0, 0.5, 0.5, 0.5, 0.5, 0.5]
+    metrics.write_text(
+        "".join(f'{{"epoch": {n}, "test/loss": {x}}}\n' for n, x in enumerate(losses, 1))
+    )
+    numbers = tmp_path / "numbers.txt"
+    numbers.write_text("\n".join(map(str, losses)))
+    for file in (metrics, numbers):
+        command = ["scheduler=plateau", "scheduler.patience=1,2", "epochs=8"]
+        assert main([*command, "--metrics", str(file), "--csv", str(tmp_path / "lr.csv")]) == 0
+        table = rows(tmp_path / "lr.csv")[1:]
+        by_epoch = [[row[2], row[3]] for row in table[::390]]
+        patient, reduced = "0.04", "0.004"
+        assert [float(a) for a, _ in by_epoch[:4]] == [0.04] * 4
+        assert float(by_epoch[4][0]) == pytest.approx(float(reduced))
+        assert by_epoch[4][1] == patient
+        assert float(by_epoch[5][1]) == pytest.approx(float(reduced))
+    capsys.readouterr()
+    numbers.write_text("1.0\nfoo\n")
+    assert main(["scheduler=plateau", "--metrics", str(numbers)]) == 2
+    assert "line 2 is neither a number nor a row" in capsys.readouterr().err
+
+
+def test_roundings_and_warnings_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scheduler.warmup=7%", "epochs=1", "batch_size=123"]) == 0
+    assert "scheduler.warmup=7% is 28.42 updates: rounded to 28" in capsys.readouterr().out
+    assert main(["experiment=vgg_warmup_multistep"]) == 0
+    assert "warning: scheduler.after.milestones: 25 is at or beyond" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["scheduler=cosin"], "did you mean cosine?"),
+        (["--pgn", "x.png"], "--pgn: there is no such option"),
+        (["scheduler.warmup=40"], "must be shorter than the run"),
+        (["--metrics", "nowhere.jsonl", "scheduler=plateau"], "nowhere.jsonl"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) in (1, 2)
+    error = capsys.readouterr().err
+    assert expected in error
+    assert error.count("\n") == 1
