@@ -1,6 +1,8 @@
 """The torch-compatible face of a schedule."""
 
 import dataclasses
+import hashlib
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +44,7 @@ class LRSchedule(LRScheduler):
         self.revisions: list[Revision] = []
         self.plateau_state = PlateauState()
         self.resolved = self._resolve(self.updates, self.revisions, self.plateau_state)
+        self._hashed: tuple[object, str] | None = None
         self._write()
 
     def _resolve(
@@ -117,9 +120,21 @@ class LRSchedule(LRScheduler):
         """The same as `get_last_lr`: unlike torch's, it never runs ahead."""
         return self._last_lr
 
+    def table_sha256(self) -> str:
+        """SHA-256 over the LR of every update and group of the run, as float64, as it stands."""
+        known = (self.resolved, len(self.plateau_state.reductions))
+        if self._hashed is None or self._hashed[0] != known:
+            digest = hashlib.sha256()
+            for k in range(self.updates):
+                digest.update(struct.pack(f"<{len(self._bases)}d", *self.lrs(k)))
+            self._hashed = (known, digest.hexdigest())
+        return self._hashed[1]
+
     def state_dict(self) -> dict[str, Any]:
-        """Position, counters and changes of length, in plain Python values."""
+        """Position, definition, counters and changes of length, in plain Python values."""
         return {
+            "definition": dataclasses.asdict(self.option),
+            "table_sha256": self.table_sha256(),
             "last_epoch": self.last_epoch,
             "base_lrs": list(self._bases),
             "last_lr": [float(lr) for lr in self._last_lr],
@@ -133,8 +148,10 @@ class LRSchedule(LRScheduler):
         """Goes on where the saved schedule stood, over the saved number of updates.
 
         Raises:
-            ValueError: If this schedule's LR at the saved position is not the saved LR.
+            ValueError: If this schedule is defined otherwise than the saved one, or gives another
+                LR for any update; nothing was changed then.
         """
+        _check_definition(state_dict["definition"], dataclasses.asdict(self.option), "scheduler")
         if state_dict["steps_per_epoch"] != self.steps_per_epoch:
             raise ValueError(
                 f"scheduler: was saved with {state_dict['steps_per_epoch']} updates an epoch, "
@@ -157,8 +174,15 @@ class LRSchedule(LRScheduler):
                 f"scheduler: update {position} was saved with LR {state_dict['last_lr']}, this "
                 f"schedule gives {lrs}"
             )
+        before = self.__dict__.copy()
         self.last_epoch, self.updates, self._bases = position, updates, bases
         self.revisions, self.plateau_state, self.resolved = revisions, state, resolved
+        if self.table_sha256() != state_dict["table_sha256"]:
+            self.__dict__.update(before)
+            raise ValueError(
+                "scheduler: gives other LRs than the version that saved it, although it is "
+                "defined alike; use that version of trainer to go on"
+            )
         self._write()
 
     def change_epochs(self, epochs: int, choice: str) -> tuple[list[float], list[float]] | None:
@@ -200,6 +224,16 @@ class LRSchedule(LRScheduler):
             f"epochs, and its schedule would change at update {k} (LR {old_lr:g} -> {new_lr:g}); "
             f"say on_horizon_change= one of {choices}"
         )
+
+
+def _check_definition(saved: Mapping[str, Any], current: Mapping[str, Any], key: str) -> None:
+    """Raises ValueError, with key, saved and current value, for the first difference."""
+    for name in sorted(saved.keys() | current.keys()):
+        one, other = saved.get(name), current.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            _check_definition(one, other, f"{key}.{name}")
+        elif one != other:
+            raise ValueError(f"{key}.{name}={other}: was saved with {key}.{name}={one}")
 
 
 def _set_momentum(group: dict[str, Any], momentum: float) -> None:
