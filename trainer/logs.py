@@ -16,7 +16,7 @@ from tensorboard.compat.proto.summary_pb2 import (
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from trainer import storage
-from trainer.run import History, public
+from trainer.history import History, public
 
 Point = tuple[str, int, float, float]
 """Tag, completed updates, value, wall-clock time."""

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 import trainer
 from trainer import device, storage
 from trainer.config import Config
-from trainer.run import Row, Run, public
+from trainer.history import Row, public
+from trainer.run import Run
 
 
 def monitored_name(run: Run) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 from trainer import checkpoint, console, summary
 from trainer.console import log
 from trainer.data.epoch_table import epoch_table
+from trainer.history import Row
 from trainer.logs import Views
 from trainer.loss_reader import LossReader, first_non_finite
-from trainer.run import Row, Run
+from trainer.run import Run
 from trainer.signals import Stopped, StopRequest
 
 

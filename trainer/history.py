@@ -1,0 +1,80 @@
+"""Where a run stands and what has happened in it; the checkpoint keeps both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        epoch: Epochs completed.
+        step_in_epoch: Updates completed in the epoch under way.
+        step: Updates completed.
+        seconds: Time spent, over all its interruptions.
+        skipped_updates: Updates that the GradScaler left out, epoch under way excluded.
+    """
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    skipped_updates: int = 0
+
+    def advance(self) -> None:
+        """One more update is done."""
+        self.step_in_epoch += 1
+        self.step += 1
+
+    def next_epoch(self) -> None:
+        """The epoch under way is complete."""
+        self.epoch += 1
+        self.step_in_epoch = 0
+
+
+Row = dict[str, float]
+# For the event file and the next row; not shown in metrics.jsonl.
+HIDDEN = ("time", "total_seconds")
+
+
+def public(row: Row) -> Row:
+    """A row as users see it: `epoch` and the like are whole numbers."""
+    return {
+        key: int(value) if key in ("epoch", "step", "skipped_updates") else value
+        for key, value in row.items()
+        if key not in HIDDEN
+    }
+
+
+@dataclass(slots=True)
+class History:
+    """Everything that the logs show; they are views of it.
+
+    Attributes:
+        rows: One per evaluated epoch, as in `metrics.jsonl`, plus `time` (seconds since 1970)
+            and `total_seconds` (spent on the run so far).
+        lrs: The LR of each update as it was in force, one value per parameter group.
+        momenta: The momentum of each update, where the schedule cycles it.
+    """
+
+    rows: list[Row] = field(default_factory=list[Row])
+    lrs: list[list[float]] = field(default_factory=list[list[float]])
+    momenta: list[float] = field(default_factory=list[float])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values, and the LRs as one float64 tensor `(updates, groups)`."""
+        return {
+            "rows": self.rows,
+            "lrs": torch.tensor(self.lrs, dtype=torch.float64),
+            "momenta": torch.tensor(self.momenta, dtype=torch.float64),
+        }
+
+    @staticmethod
+    def from_state(state: Mapping[str, Any]) -> "History":
+        """The history that `state_dict` gave."""
+        rows = [dict(row) for row in state["rows"]]
+        return History(rows, state["lrs"].tolist(), state["momenta"].tolist())
