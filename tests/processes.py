@@ -10,6 +10,7 @@ from pathlib import Path
 
 TINY = [
     "data=synthetic",
+    "device=cpu",
     "data.train_images=120",
     "data.test_images=40",
     "batch_size=20",

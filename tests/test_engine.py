@@ -100,6 +100,18 @@ def test_bf16_stays_close_to_fp32(device: str) -> None:
         torch.testing.assert_close(a, b, rtol=0.1, atol=1e-2)
 
 
+def test_an_overflow_in_the_first_update_leaves_the_momentum_at_zero() -> None:
+    """The CPU's fused kernel takes the same early way out on `found_inf` as CUDA's."""
+    model = build_model(VGG(), 10)
+    optimizer = build_optimizer(SGD(), model)
+    optimizer.found_inf = torch.tensor(1.0)  # type: ignore[attr-defined]
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for parameter in model.parameters():
+        assert not optimizer.state[parameter]["momentum_buffer"].any()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_fp16_with_an_overflow_skips_the_update_and_counts_it() -> None:
     model = build_model(VGG(), 10).cuda()
@@ -112,6 +124,7 @@ def test_fp16_with_an_overflow_skips_the_update_and_counts_it() -> None:
     update(images.cuda(), labels.cuda(), sums, 0)
     assert int(sums.skipped) == 1
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert not any(optimizer.state[p]["momentum_buffer"].any() for p in model.parameters())
 
 
 def test_groups_take_the_first_expression_that_matches() -> None:

@@ -21,7 +21,13 @@ def lines(path: Path) -> list[dict[str, float]]:
 
 
 def test_a_run_learns_a_few_images_by_heart(tmp_path: Path) -> None:
-    arguments = ["data=synthetic", "data.train_images=40", "data.test_images=20", "batch_size=20"]
+    arguments = [
+        "data=synthetic",
+        "device=cpu",
+        "data.train_images=40",
+        "data.test_images=20",
+        "batch_size=20",
+    ]
     arguments += ["epochs=60", "optimizer=adam", "scheduler=constant", "optimizer.weight_decay=0"]
     arguments += ["data.crop_padding=0", "data.flip=false", "evaluate_every=20"]
     train([*arguments, "hydra.run.dir=run"], tmp_path)

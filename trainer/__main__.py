@@ -10,7 +10,7 @@ from pathlib import Path
 from trainer import door, help_text
 from trainer.arguments import CONF
 
-USER_ERRORS = (ValueError, OSError, FloatingPointError)
+USER_ERRORS = (ValueError, OSError, FloatingPointError, MemoryError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,6 +27,7 @@ KEYS = {
     "history",
     "config",
     "fingerprint",
+    "environment",
 }
 # Keys that a resumed run may change: they decide where and how, not what is computed. The length
 # has a question of its own (`on_horizon_change`).
@@ -116,8 +117,10 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise storage.DamagedFile(f"{path}: cannot be read as a checkpoint: {reason}") from error
+        raise storage.DamagedFile(
+            f"{path}: cannot be read as a checkpoint: it holds more than plain values and tensors, "
+            "and nothing in it was run"
+        ) from error
     if not isinstance(state, dict) or "format" not in state:
         raise storage.DamagedFile(f"{path}: is not a checkpoint of this program")
     if state["format"] != FORMAT:

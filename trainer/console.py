@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 log = logging.getLogger("trainer")
+FILE_ONLY = {"file_only": True}  # for `extra`: what the command itself prints in its own words
 
 
 class _Screen(logging.Handler):
@@ -16,6 +17,8 @@ class _Screen(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one line."""
+        if getattr(record, "file_only", False):
+            return
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
         tqdm.write(self.format(record), file=stream)
         stream.flush()

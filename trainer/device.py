@@ -1,10 +1,11 @@
 """Which device and precision a run uses, and the process flags that make it repeatable."""
 
 import os
-import warnings
 from pathlib import Path
 
 import torch
+
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def choose_device(name: str) -> torch.device:
@@ -14,14 +15,16 @@ def choose_device(name: str) -> torch.device:
         ValueError: If it names a CUDA device that is not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            raise ValueError(
-                f"device={name}: this machine has {count} CUDA devices; use device=auto"
-            )
+    if device.type == "cpu":
+        return device
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    device = torch.device("cuda", device.index or 0)
+    if device.index >= count:
+        raise ValueError(f"device={name}: this machine has {count} CUDA devices; use device=auto")
+    # Events, pinned memory and streams belong to the current device unless told otherwise.
+    torch.cuda.set_device(device)
     return device
 
 
@@ -55,15 +58,20 @@ def set_determinism(deterministic: bool) -> None:
     """Sets the process flags for kernels that repeat bit for bit, or for the fastest ones."""
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.deterministic = deterministic
-    if deterministic:
-        # cuBLAS reads it when CUDA starts.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        # Max-pooling's CUDA backward is listed as non-deterministic because overlapping windows
-        # race; windows that do not overlap cannot, and this package has no others.
-        warnings.filterwarnings("ignore", message="max_pool2d.*deterministic")
+    # fp32 means fp32: `amp` alone decides about less.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    if deterministic and os.environ.get(CUBLAS) not in (":4096:8", ":16:8"):
+        os.environ[CUBLAS] = ":4096:8"  # read by cuBLAS when it starts
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     # Filling fresh memory guards against reading it uninitialised, at the price of a pass over it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """What bit-equality depends on beside the configuration, in plain values."""
+    cudnn = torch.backends.cudnn.version() if device.type == "cuda" else None
+    return {"device": describe(device), "torch": str(torch.__version__), "cudnn": str(cudnn)}
 
 
 def describe(device: torch.device) -> str:

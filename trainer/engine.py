@@ -103,7 +103,7 @@ class Update:
             if self.accumulate > 1:  # the mean over the batch, whatever the size of the last part
                 loss = loss * (len(some_labels) / len(labels))
             self.scaler.scale(loss).backward()
-            sums.losses[step] += loss.detach()
+            sums.losses[step].add_(loss.detach())
             sums.correct += (logits.detach().argmax(1) == some_labels).sum()
         if self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)  # clip what the optimizer will see
@@ -115,12 +115,12 @@ class Update:
             self.optimizer.step()
             return
         self.scaler.step(self.optimizer)
-        # The scale lies on the device; get_scale() would wait for it. It falls exactly when the
-        # gradients overflowed and the optimizer left the update out.
-        scale: torch.Tensor = self.scaler._scale  # pyright: ignore
-        before = scale.clone()
+        # The scaler's own note of an overflow, per device, still on the device: asking it for the
+        # scale would wait. update() clears it.
+        found = self.scaler._found_inf_per_device(self.optimizer)  # pyright: ignore
+        for overflow in found.values():
+            sums.skipped += (overflow > 0).sum()
         self.scaler.update()
-        sums.skipped += scale < before
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:

@@ -25,7 +25,7 @@ class LossReader:
             return
         self._host.copy_(self.losses, non_blocking=True)
         if self._copied is not None:
-            self._copied.record()
+            self._copied.record(torch.cuda.current_stream(self.losses.device))
         self._pending = done
 
     def poll(self) -> tuple[float, int | None] | None:

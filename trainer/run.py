@@ -12,7 +12,7 @@ from torch.amp.grad_scaler import GradScaler
 from trainer import checkpoint
 from trainer.config import Config
 from trainer.data.build import Data, Loader, build_loader, load_data
-from trainer.device import choose_device, choose_precision, set_determinism
+from trainer.device import choose_device, choose_precision, environment, set_determinism
 from trainer.engine import EpochSums, Update
 from trainer.evaluation import Evaluator
 from trainer.history import History, Progress
@@ -128,6 +128,7 @@ class Run:
             "history": self.history.state_dict(),
             "config": self.config.to_dict(),
             "fingerprint": self.fingerprint(),
+            "environment": environment(self.device),
         }
 
     def load_state_dict(self, commit: checkpoint.Commit) -> None:
@@ -187,5 +188,5 @@ def _load_rng_state(state: Mapping[str, Any], device: torch.device) -> None:
     torch.set_rng_state(state["torch"])
     version, values, gauss = state["python"]
     random.setstate((version, tuple(values), gauss))
-    if device.type == "cuda":
+    if device.type == "cuda" and "cuda" in state:  # a run that began on a CPU has none
         torch.cuda.set_rng_state(state["cuda"], device)

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from trainer import checkpoint, device, storage, summary
 from trainer.config import Config
-from trainer.console import log, logging_to
+from trainer.console import FILE_ONLY, log, logging_to
 from trainer.evaluation import Evaluator
 from trainer.run import Run
 from trainer.schedules.linter import lint
@@ -31,6 +33,7 @@ def run_session(
         ValueError: If configuration, data or checkpoint do not fit; nothing was trained.
         FileNotFoundError: If the data set or the `init` checkpoint is missing.
         FloatingPointError: If the loss is not finite.
+        MemoryError: If the device is out of memory.
         Stopped: If SIGTERM or SIGINT came; the state is committed.
     """
     storage.sweep(folder)
@@ -38,7 +41,7 @@ def run_session(
         try:
             run = prepare(config, commit)
         except (ValueError, OSError) as error:
-            log.debug("refused", exc_info=error)
+            log.error("refused", exc_info=error, extra=FILE_ONLY)
             raise
         announce(run, folder, commit)
         if commit is not None and run.progress.epoch >= config.epochs:
@@ -50,12 +53,25 @@ def run_session(
             summary.write_config(folder, config)
             summary.write_summary(folder, run, status="running", command=list(command))
             training.train()
-        except (Stopped, FloatingPointError, OSError) as error:
-            status = "stopped" if isinstance(error, Stopped) else "failed"
-            log.warning("%s: %s", status, error)
-            summary.write_summary(
-                folder, run, status=status, command=list(command), error=str(error)
+        except Stopped as stopped:
+            log.warning(
+                "stopped by %s after update %d; resume=%s goes on",
+                stopped,
+                run.progress.step,
+                folder,
             )
+            summary.write_summary(folder, run, status="stopped", command=list(command))
+            raise
+        except (FloatingPointError, OSError, RuntimeError) as error:
+            log.error("failed", exc_info=error, extra=FILE_ONLY)
+            summary.write_summary(
+                folder, run, status="failed", command=list(command), error=str(error)
+            )
+            if isinstance(error, torch.OutOfMemoryError):
+                raise MemoryError(
+                    f"batch_size={config.batch_size}: {run.device} is out of memory; accumulate=2 "
+                    "or a smaller batch needs less"
+                ) from error
             raise
         finally:
             training.views.close()
@@ -134,6 +150,15 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
         for line in commit.damaged:
             log.warning("warning: passed over: %s", line)
         log.info("resumed from %s at update %d", commit.path, run.progress.step)
+        here = device.environment(run.device)
+        for name, value in commit.state["environment"].items():
+            if value != here[name]:
+                log.warning(
+                    "warning: %s was %s, is %s: results may differ in the last bits",
+                    name,
+                    value,
+                    here[name],
+                )
 
 
 def final_test(run: Run, folder: Path) -> dict[str, dict[str, float]]:

@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from trainer import checkpoint, console, summary
 from trainer.console import log
 from trainer.data.epoch_table import epoch_table
@@ -193,6 +195,13 @@ class Training:
         losses = self.reader.read(self.run.progress.step_in_epoch)
         if (bad := first_non_finite(losses)) is not None:
             self._stop_at(bad)
+        # The newest update may have spoilt the weights, which no loss has shown yet.
+        finite = [parameter.isfinite().all() for parameter in self.run.model.parameters()]
+        if not torch.stack(finite).all():
+            raise FloatingPointError(
+                f"the weights are not finite after update {self.run.progress.step - 1} with LR "
+                f"{self.run.history.lrs[-1][0]:g}; {self._last_good()}"
+            )
 
     def is_best(self, row: Row) -> bool:
         """Whether this row's monitored metric is better than at all commits before it."""

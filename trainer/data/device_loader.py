@@ -70,8 +70,10 @@ class Normalise:
     def __init__(self, device: torch.device) -> None:
         self.mean = torch.tensor(MEAN, device=device)
         self.std = torch.tensor(STD, device=device)
+        # A tensor, because CUDA divides by a Python number by multiplying with its reciprocal.
+        self.full = torch.tensor(255.0, device=device)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Images `(n, 32, 32, 3)` uint8 as `(n, 3, 32, 32)` float32, channels_last."""
-        scaled = images.float().div_(255).sub_(self.mean).div_(self.std)
+        scaled = images.float().div_(self.full).sub_(self.mean).div_(self.std)
         return scaled.permute(0, 3, 1, 2)

@@ -29,8 +29,11 @@ class EpochTable:
         return EpochTable(self.order[start:stop], self.offsets[start:stop], self.flips[start:stop])
 
     def to(self, device: torch.device) -> "EpochTable":
-        """The table on a device."""
-        return EpochTable(self.order.to(device), self.offsets.to(device), self.flips.to(device))
+        """The table on a device; the host does not wait for the copy."""
+        columns = (self.order, self.offsets, self.flips)
+        if device.type == "cuda":
+            columns = tuple(column.pin_memory() for column in columns)
+        return EpochTable(*(column.to(device, non_blocking=True) for column in columns))
 
 
 def epoch_table(seed: int, epoch: int, images: int, *, padding: int, flip: bool) -> EpochTable:

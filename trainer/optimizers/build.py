@@ -21,11 +21,24 @@ def build_optimizer(option: options.OptimizerOptions, model: nn.Module) -> torch
     # Fused kernels: one launch instead of one per tensor, and no host sync under GradScaler.
     shared: dict[str, Any] = {"lr": option.lr, "fused": True}
     if isinstance(option, options.SGD):
-        return torch.optim.SGD(groups, momentum=option.momentum, nesterov=option.nesterov, **shared)
+        sgd = torch.optim.SGD(groups, momentum=option.momentum, nesterov=option.nesterov, **shared)
+        fill_momentum(sgd)
+        return sgd
     if isinstance(option, options.Adam):
         kind = torch.optim.AdamW if isinstance(option, options.AdamW) else torch.optim.Adam
         return kind(groups, betas=(option.beta1, option.beta2), eps=option.eps, **shared)
     raise ValueError(f"optimizer.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
+
+
+def fill_momentum(optimizer: torch.optim.SGD) -> None:
+    """Starts every momentum at zero instead of at nothing; the first update is the same number.
+
+    Left to itself the fused kernel takes uninitialised memory for the buffers, and an fp16 overflow
+    in the first update makes it leave them so.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def parameter_groups(option: options.OptimizerOptions, model: nn.Module) -> list[dict[str, Any]]:
