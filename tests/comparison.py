@@ -52,7 +52,7 @@ def events(folder: Path) -> list[tuple[str, int, float]]:
             for value in event.summary.value:
                 if "speed/" not in value.tag and value.tag != "seconds":
                     points.append((value.tag, event.step, value.tensor.float_val[0]))
-    return sorted(points)
+    return points
 
 
 def assert_equal_runs(one: Path, other: Path) -> None:

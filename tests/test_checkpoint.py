@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from comparison import events, metrics
 from processes import TINY, train
 
 from trainer import checkpoint, storage
@@ -104,6 +105,48 @@ def test_going_back_to_an_older_commit_sets_the_newer_ones_aside(
     assert "step_00000012.pt.superseded" in names
     ours, theirs = checkpoint.find(run).state, checkpoint.find(finished).state
     assert torch.equal(ours["model"]["fc2.weight"], theirs["model"]["fc2.weight"])
+
+
+def test_a_refused_resume_changes_nothing(run: Path, tmp_path: Path) -> None:
+    before = {f: f.read_bytes() for f in (run / "checkpoints").iterdir()}
+    best = run / "checkpoints" / "best.pt"
+    train([f"resume={best}", "seed=5"], tmp_path, expect=2)
+    assert before == {f: f.read_bytes() for f in (run / "checkpoints").iterdir()}
+
+
+def test_going_on_from_a_file_whose_commit_was_rotated_away_leaves_a_commit(
+    finished: Path, run: Path, tmp_path: Path
+) -> None:
+    older = run / "checkpoints" / "step_00000006.pt"
+    older.rename(run / "checkpoints" / "best.pt")
+    train([f"resume={run / 'checkpoints' / 'best.pt'}"], tmp_path)
+    names = {file.name for file in (run / "checkpoints").iterdir()}
+    assert {"step_00000006.pt", "step_00000012.pt", "step_00000012.pt.superseded"} <= names
+    ours, theirs = checkpoint.find(run).state, checkpoint.find(finished).state
+    assert torch.equal(ours["model"]["fc2.weight"], theirs["model"]["fc2.weight"])
+
+
+def test_without_step_files_the_last_checkpoint_is_taken(run: Path, tmp_path: Path) -> None:
+    for file in (run / "checkpoints").glob("step_*"):
+        file.unlink()
+    assert checkpoint.find(run).path.name == "last.pt"
+    assert checkpoint.find(run / "checkpoints").path.name == "last.pt"
+    refused = train([*TINY, f"hydra.run.dir={run}"], tmp_path, expect=2)
+    assert "belongs to another run" in refused.err
+    train([f"resume={run}"], tmp_path)
+    assert (run / "checkpoints" / "step_00000012.pt").exists()
+
+
+def test_what_a_kill_behind_the_last_commit_left_out_is_made_up_for(
+    finished: Path, run: Path, tmp_path: Path
+) -> None:
+    train([f"resume={run}"], tmp_path)  # the folder holds nothing but checkpoints
+    assert metrics(run) == metrics(finished)
+    assert events(run) == events(finished)
+    assert (run / "lr.csv").read_bytes() == (finished / "lr.csv").read_bytes()
+    assert '"status": "done"' in (run / "summary.json").read_text()
+    again = train([f"resume={run}"], tmp_path)
+    assert "nothing to do" in again.out
 
 
 class Malicious:

@@ -1,5 +1,8 @@
 """A user's mistake is one line with the key and the way out, before any work starts."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,7 +66,19 @@ MISTAKES = [
     ("on_horizon_change=guess", "on_horizon_change=guess: must be one of error, hold"),
     ("resume=nowhere", "resume=nowhere: there is no such run folder or checkpoint"),
     ("resume=nowhere -m", "leave out -m"),
-    ("resume=a init=b", "resume=a: there is no such"),
+    ("resume=a init=b", "init: starts a new run and cannot stand beside resume"),
+    ("resume=a resume=b", "resume: is given more than once"),
+    ("resume=", "resume=: is empty"),
+    ("--frob epochs=1", "--frob: there is no such option; see --help"),
+    ("epochs=100000000", "more than 10000000"),
+    ("epochs=3 epochs=x", "epochs=x: "),
+    ("-m seed=interval(0,1)", "has no end of values"),
+    ("-m scheduler=glob(zz*)", "matches no scheduler"),
+    ("-m hydra.run.dir=x epochs=1", "a sweep takes hydra.sweep.dir"),
+    ("checkpoint.monitor=val/loss", "must be one of auto, test/accuracy"),
+    ("scheduler=plateau scheduler.monitor=val/loss", "scheduler.monitor=val/loss: is not among"),
+    ("init=nowhere data=synthetic", "nowhere: there is no such run folder or checkpoint"),
+    ("data=synthetic optimizer.groups=[{match:zzz}]", "groups[0].match=zzz: matches none"),
     ("scheduler=steplr,cosine", "several values are a sweep; add -m"),
     ("-m scheduler=steplr,cosin", "job 1 (scheduler=cosin)"),
     ("-m epochs=3,0", "job 1 (epochs=0): epochs=0: must be at least 1"),
@@ -82,12 +97,15 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = [line] if "{" in line else line.replace("3_stepz", "3 stepz").split(" ")
+    arguments = (
+        [line] if line.startswith("optimizer={") else line.replace("3_stepz", "3 stepz").split(" ")
+    )
     if "3_stepz" in line:
         arguments = ["scheduler.warmup=3 stepz"]
     code = main(arguments)
     captured = capsys.readouterr()
-    assert code == (1 if "nowhere data.download" in line else 2)
+    missing = "data.download=false" in line or "init=nowhere" in line
+    assert code == (1 if missing else 2)
     assert expected.replace("3_stepz", "3 stepz") in captured.err
     assert captured.err.startswith("trainer: error: ")
     assert captured.err.count("\n") == 1
@@ -114,7 +132,9 @@ def test_paths_and_formulas_reach_the_configuration_as_they_are(value: str) -> N
 
 def test_a_value_that_is_already_quoted_stays() -> None:
     assert quoted("data.root='a b'") == "data.root='a b'"
-    assert quoted("data.root=plain/path") == "data.root=plain/path"
+    assert parse([quoted("data.root=1e3")])[0].value() == "1e3"
+    assert parse([quoted("resume=auto")])[0].value() == "auto"
+    assert parse([quoted("resume=null")])[0].value() is None
     assert quoted("optimizer.lr=0.1,0.2") == "optimizer.lr=0.1,0.2"
     assert parse([f"data.root={quote('a b')}"])[0].value() == "a b"
 
@@ -132,7 +152,7 @@ def test_a_folder_of_another_run_is_refused_and_untouched(tmp_path: Path) -> Non
     train([*TINY, "epochs=1", "hydra.run.dir=run"], tmp_path)
     before = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
     refused = train([*TINY, "epochs=2", "hydra.run.dir=run"], tmp_path, expect=2)
-    assert "belongs to another run; resume=run goes on with it" in refused.err
+    assert "hydra.run.dir=run: belongs to another run; resume=" in refused.err
     after = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
     assert before == after
 
@@ -151,15 +171,77 @@ def test_a_clash_of_time_stamps_gets_a_suffix(
 ) -> None:
     import contextlib
 
-    from trainer import door
+    from trainer import folders
 
     monkeypatch.chdir(tmp_path)
     with contextlib.ExitStack() as locks:
-        first = door._reserve(Path("out/12-00-00"), explicit=False, locks=locks)
+        place = Path("out/12-00-00")
+        first = folders.reserve(place, "hydra.run.dir", explicit=False, locks=locks)
         (first / "checkpoints").mkdir()
         (first / "checkpoints" / "step_00000000.pt").touch()
-        second = door._reserve(Path("out/12-00-00"), explicit=False, locks=locks)
+        second = folders.reserve(place, "hydra.run.dir", explicit=False, locks=locks)
     assert (first.name, second.name) == ("12-00-00", "12-00-00_2")
+
+
+def test_a_sweep_never_writes_into_an_older_ones_folder(tmp_path: Path) -> None:
+    sweep = [*TINY, "epochs=1", "-m", "hydra.sweep.dir=sweep"]
+    train([*sweep, "seed=0,1"], tmp_path)
+    before = {f: f.read_bytes() for f in (tmp_path / "sweep").rglob("*") if f.is_file()}
+    refused = train([*sweep, "seed=5,6"], tmp_path, expect=2)
+    assert "hydra.sweep.dir=sweep: belongs to another run" in refused.err
+    assert before == {f: f.read_bytes() for f in (tmp_path / "sweep").rglob("*") if f.is_file()}
+    same = [*TINY, "epochs=1", "-m", "seed=0,1", "hydra.sweep.dir=other", "hydra.sweep.subdir=same"]
+    assert "belongs to another job of the sweep" in train(same, tmp_path, expect=2).err
+
+
+def test_a_folder_with_somebody_elses_files_is_refused_and_untouched(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("precious")
+    (folder / ".mine.partial").write_text("precious too")
+    refused = train([*TINY, "hydra.run.dir=mine"], tmp_path, expect=2)
+    assert "holds config.yaml, which a run would overwrite" in refused.err
+    assert (folder / "config.yaml").read_text() == "precious"
+    assert (folder / ".mine.partial").exists()
+
+
+def test_a_name_may_be_swept_and_an_option_by_pattern() -> None:
+    assert len(list(jobs(parse([quoted("name=a,b")])))) == 2
+    assert [job[0] for job in jobs(parse(["scheduler=glob(warmup_c*)"]))] == [
+        "scheduler=warmup_constant",
+        "scheduler=warmup_cosine",
+        "scheduler=warmup_cosine_restarts",
+    ]
+
+
+def test_the_composed_configuration_and_the_version_are_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--cfg", "job", "scheduler=steplr"]) == 0
+    assert "step_size: 10" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("trainer 0.")
+
+
+def test_a_reader_that_leaves_early_does_not_stop_the_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "trainer", *TINY, "hydra.run.dir=run"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 0
+    assert "Broken" not in error
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 4
 
 
 def test_a_sweep_runs_every_job_and_a_failed_one_fails_it(tmp_path: Path) -> None:

@@ -180,3 +180,24 @@ def test_init_starts_a_new_run_from_the_weights(untouched: Path, tmp_path: Path)
     train([*new[:-1], "seed=77", "hydra.run.dir=new2", "optimizer.lr=1e-9"], tmp_path)
     start = checkpoint.find(untouched).state["model"]["conv1.weight"]
     assert start.allclose(checkpoint.find(tmp_path / "new2").state["model"]["conv1.weight"])
+
+
+def test_a_run_from_other_weights_resumes_after_their_file_has_gone(tmp_path: Path) -> None:
+    train([*TINY, "epochs=1", "hydra.run.dir=source"], tmp_path)
+    fine_tune = [*TINY, "init=source", "hydra.run.dir=run", "resume=auto"]
+    process = Trainer(fine_tune, tmp_path)
+    process.wait_for("epoch 2/4")
+    process.kill(signal.SIGKILL)
+    process.code()
+    (tmp_path / "source").rename(tmp_path / "gone")
+    assert "epoch 4/4" in train(["resume=run"], tmp_path).out
+
+
+def test_events_keep_their_order_over_a_resume(untouched: Path, tmp_path: Path) -> None:
+    every = [*RECIPE, "checkpoint.every_steps=2", "hydra.run.dir=run"]
+    process = Trainer(every, tmp_path)
+    process.wait_for("epoch 3/4")
+    process.kill(signal.SIGKILL)
+    process.code()
+    train(["resume=run", "checkpoint.every_steps=null"], tmp_path)
+    assert_equal_runs(untouched, tmp_path / "run")

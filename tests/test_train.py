@@ -68,6 +68,15 @@ def test_the_best_weights_are_those_of_the_best_row(tmp_path: Path) -> None:
     assert len(list(folder.glob("step_*.pt"))) == 7
 
 
+def test_the_best_epoch_is_committed_whatever_the_interval(tmp_path: Path) -> None:
+    arguments = [*TINY, "epochs=5", "checkpoint.every_epochs=4", "hydra.run.dir=run"]
+    train(arguments, tmp_path)
+    rows = lines(tmp_path / "run" / "metrics.jsonl")
+    best = max(rows, key=lambda row: row["test/accuracy"])
+    kept = checkpoint.load(tmp_path / "run" / "checkpoints" / "best.pt")
+    assert kept["progress"]["step"] == best["step"]
+
+
 def test_evaluation_equals_a_plain_loop_over_single_images() -> None:
     torch.manual_seed(0)
     model = build_model(VGG(), 10)

@@ -1,13 +1,21 @@
 """`python -m trainer`: train, resume, sweep."""
 
-import contextlib
 import os
+import signal
+
+if __name__ == "__main__":
+    # Until a run takes the signals over there is nothing to save, and importing takes seconds.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+
+import contextlib
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer import door, help_text
+from trainer import __version__, console, door, folders, help_text
 from trainer.arguments import CONF
 
 USER_ERRORS = (ValueError, OSError, FloatingPointError, MemoryError)
@@ -19,18 +27,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 failed, 2 bad configuration or arguments, 130 SIGINT, 143 SIGTERM.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if help_text.wanted(arguments):
-        print(help_text.text())
-        return 0
     try:
+        if help_text.wanted(arguments):
+            return show(help_text.text())
+        if "--version" in arguments:
+            return show(f"trainer {__version__}")
+        if "--cfg" in arguments:
+            return show(
+                help_text.configuration([a for a in arguments if a not in ("--cfg", "job")])
+            )
         with contextlib.ExitStack() as locks:
-            try:
-                plan = door.enter(arguments, locks)
-            except USER_ERRORS as error:
-                return refuse(error)
-            return carry_out(plan, arguments)
+            return carry_out(door.enter(arguments, locks), arguments)
     except KeyboardInterrupt:
         return 130
+    except USER_ERRORS as error:
+        return refuse(error)
+
+
+def show(text: str) -> int:
+    """Prints a text to a reader who may leave early."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        console.silence(sys.stdout)
+    return 0
 
 
 def carry_out(plan: door.Start | door.Resume | door.Sweep, arguments: Sequence[str]) -> int:
@@ -48,20 +68,17 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
     from omegaconf import DictConfig
 
     from trainer.config import register, to_object
-    from trainer.storage import locked
 
     codes: list[int] = []
 
     def task(config: DictConfig) -> float | None:
-        folder = Path(HydraConfig.get().runtime.output_dir)
         if isinstance(plan, door.Start):
             code, value = attempt(plan, command)
         else:
-            with locked(folder):
-                start = door.Start(
-                    list(HydraConfig.get().overrides.task), to_object(config), folder
-                )
-                code, value = attempt(start, command)
+            settings = HydraConfig.get()
+            folder = Path(settings.runtime.output_dir)
+            start = door.Start(list(settings.overrides.task), to_object(config), folder)
+            code, value = attempt_job(start, command)
         codes.append(code)
         if code in (130, 143):  # a stopped run stops its sweep
             raise KeyboardInterrupt
@@ -78,7 +95,7 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
     failed = [number for number, code in enumerate(codes) if code]
     if isinstance(plan, door.Sweep):
         done = f"sweep: {len(codes) - len(failed)} of {plan.count} jobs done"
-        print(f"{done}, failed: {', '.join(map(str, failed))}" if failed else done)
+        show(f"{done}, failed: {', '.join(map(str, failed))}" if failed else done)
     return max(codes, default=1)
 
 
@@ -96,25 +113,31 @@ def attempt(plan: door.Start | door.Resume, command: list[str]) -> tuple[int, fl
         return refuse(error), None
 
 
+def attempt_job(plan: door.Start, command: list[str]) -> tuple[int, float | None]:
+    """One run of a sweep, which goes on whatever happens to it."""
+    try:
+        with folders.locked(plan.folder):
+            if folders.belongs_to_a_run(plan.folder):
+                raise FileExistsError(f"{plan.folder}: belongs to another job of the sweep")
+            return attempt(plan, command)
+    except USER_ERRORS as error:
+        return refuse(error), None
+    except Exception:  # a bug, or a library's error: the other jobs must not pay for it
+        logging.getLogger("trainer").exception("failed")
+        traceback.print_exc()
+        return 1, None
+
+
 def refuse(error: Exception) -> int:
     """Prints an error in one line; returns the exit code that belongs to it."""
     from trainer.storage import DamagedFile
 
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exception(error)
-    text = " ".join(_message(error).split())
-    print(f"trainer: error: {text}", file=sys.stderr)
+    print(f"trainer: error: {console.one_line(error)}", file=sys.stderr)
     bad_data = isinstance(error, DamagedFile | FloatingPointError)
     arguments = isinstance(error, ValueError | FileExistsError | NotADirectoryError)
     return 2 if arguments and not bad_data else 1
-
-
-def _message(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error)
 
 
 if __name__ == "__main__":

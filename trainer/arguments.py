@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -24,13 +24,16 @@ GROUP_NAMES = (*GROUPS, "experiment")
 PATH_KEYS = re.compile(
     r"\+{0,2}(resume|init|name|data\.root|data\.url|hydra\.(run|sweep)\.dir|(.+\.)?formula)"
 )
-PLAIN = re.compile(r"[\w./:+-]*")
+SWEPT_KEYS = ("init", "name")  # a comma in these separates the values of a sweep
+COMMANDS = ("preview",)
 
 
 def quoted(argument: str) -> str:
     """An override whose value, if it is a path or a formula, Hydra's grammar cannot misread."""
     key, equals, value = argument.partition("=")
-    if not equals or not PATH_KEYS.fullmatch(key) or PLAIN.fullmatch(value):
+    if not equals or not PATH_KEYS.fullmatch(key) or value in ("", "null", "auto"):
+        return argument
+    if key in SWEPT_KEYS and "," in value and " " not in value:
         return argument
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         return argument
@@ -53,6 +56,8 @@ def parse(arguments: Sequence[str]) -> list[Override]:
     parser = OverridesParser.create()
     overrides: list[Override] = []
     for argument in arguments:
+        if argument.startswith("-"):
+            raise ValueError(f"{argument}: there is no such option; see --help")
         if "=" not in argument and not argument.startswith("~"):
             raise ValueError(f"{argument}: is not of the form key=value{_meant(argument)}")
         try:
@@ -64,8 +69,7 @@ def parse(arguments: Sequence[str]) -> list[Override]:
 
 
 def _meant(argument: str) -> str:
-    commands = [p.stem for p in HERE.glob("*.py") if not p.stem.startswith("_")]
-    if argument in commands:
+    if argument in COMMANDS:
         return f"; the command is python -m trainer.{argument}"
     return ""
 
@@ -77,10 +81,12 @@ class Composed:
     Attributes:
         config: The run.
         run_dir: Where a single run goes.
+        sweep_dir: Where a sweep goes.
     """
 
     config: Config
     run_dir: Path
+    sweep_dir: Path
 
 
 def jobs(overrides: Sequence[Override]) -> Iterator[list[str]]:
@@ -89,10 +95,24 @@ def jobs(overrides: Sequence[Override]) -> Iterator[list[str]]:
     for override in overrides:
         if override.is_sweep_override():
             key = override.get_key_element()
-            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            choices.append([f"{key}={value}" for value in _values(override)])
         else:
             choices.append([override.input_line or ""])
     return map(list, itertools.product(*choices))
+
+
+def _values(override: Override) -> list[str]:
+    """The values of one key in a sweep, as Hydra's grammar writes them."""
+    value = override.value()
+    if isinstance(value, Glob):
+        group = override.key_or_group
+        names = value.filter(options(group)) if group in GROUP_NAMES else []
+        if not names:
+            raise ValueError(f"{override.input_line}: matches no {group}")
+        return names
+    if override.is_interval_sweep():
+        raise ValueError(f"{override.input_line}: has no end of values; list them, or use range()")
+    return list(override.sweep_string_iterator())
 
 
 def compose_run(arguments: Sequence[str]) -> Composed:
@@ -116,10 +136,10 @@ def compose_run(arguments: Sequence[str]) -> Composed:
         if not _is_group(override):
             _check_key(override, list(known))
     whole = _compose(list(arguments), hydra=True)
-    run_dir = Path(str(whole.hydra.run.dir))
+    run_dir, sweep_dir = Path(str(whole.hydra.run.dir)), Path(str(whole.hydra.sweep.dir))
     with open_dict(whole):
         del whole["hydra"]
-    return Composed(to_object(whole), run_dir)
+    return Composed(to_object(whole), run_dir, sweep_dir)
 
 
 def _compose(arguments: list[str], *, hydra: bool) -> DictConfig:
@@ -139,7 +159,7 @@ def _one_line(error: BaseException, arguments: Sequence[str]) -> str:
         reason = reason.__cause__
     text = str(reason).splitlines()[0]
     key = getattr(reason, "full_key", None)
-    for argument in arguments:
+    for argument in reversed(arguments):  # the last one of several for a key counts
         name = argument.partition("=")[0].lstrip("+")
         if name == key or f"'{name}'" in str(error) or argument in str(error):
             return f"{argument}: {text}"

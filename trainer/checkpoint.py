@@ -91,11 +91,13 @@ def save(
     checkpoints = folder / FOLDER
     checkpoints.mkdir(exist_ok=True)
     path = checkpoints / f"step_{step:08d}.pt"
-    storage.write(path, content)
-    storage.write(checkpoints / "last.pt", content)
+    # The step file comes last: it is what a resume goes by. A kill before it repeats the updates
+    # since the commit before, and they write the same two files again.
     if best:
         storage.write(checkpoints / "best.pt", content)
-    for old in commits(folder)[keep_last:]:
+    storage.write(checkpoints / "last.pt", content)
+    storage.write(path, content)
+    for old in [other for other in commits(folder) if other <= path][keep_last:]:
         old.unlink()
     return path, len(content)
 
@@ -145,7 +147,9 @@ def find(place: Path) -> Commit:
             return Commit(place.resolve(), load(place))
         except storage.DamagedFile as error:
             raise storage.DamagedFile(f"{error}{_older(place)}") from error
-    found = commits(place)
+    if place.name == FOLDER:
+        place = place.parent
+    found = [*commits(place), *(p for p in [place / FOLDER / "last.pt"] if p.exists())]
     if not found:
         raise FileNotFoundError(f"{place}: {_why_nothing(place)}")
     damaged: list[str] = []
@@ -154,7 +158,9 @@ def find(place: Path) -> Commit:
             return Commit(path.resolve(), load(path), tuple(damaged))
         except storage.DamagedFile as error:
             damaged.append(str(error))
-    raise storage.DamagedFile(f"{place}: holds no whole checkpoint: {'; '.join(damaged)}")
+    best = place / FOLDER / "best.pt"
+    way_out = f"; init={best} starts a new run from the best weights" if best.exists() else ""
+    raise storage.DamagedFile(f"{place}: holds no whole checkpoint: {'; '.join(damaged)}{way_out}")
 
 
 def _why_nothing(place: Path) -> str:
@@ -201,9 +207,15 @@ def _plain(value: object) -> object:
 
 
 def supersede(commit: Commit) -> list[Path]:
-    """Renames the commits newer than the one a run goes back to, so that they cannot be found."""
+    """Makes a commit the newest of its run: renames those that are newer.
+
+    Called when nothing can refuse the resume any more.
+    """
     folder = commit.run_folder
     step = int(commit.state["progress"]["step"])
+    own = folder / FOLDER / f"step_{step:08d}.pt"
+    if not own.exists():  # best.pt or last.pt, whose own commit was rotated away
+        storage.write(own, commit.path.read_bytes())
     newer = [path for path in commits(folder) if int(path.stem.removeprefix("step_")) > step]
     for path in newer:
         path.replace(path.with_name(f"{path.name}.superseded"))

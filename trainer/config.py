@@ -23,6 +23,7 @@ GROUPS: dict[str, Mapping[str, type[Any]]] = {
     "optimizer": optimizer_options.OPTIONS,
     "scheduler": schedule_options.OPTIONS,
 }
+MOST_UPDATES = 10_000_000  # each one's LR is recorded
 CHOICES: dict[str, tuple[str, ...]] = {
     "amp": ("auto", "none", "bf16", "fp16"),
     "on_horizon_change": ("error", *HORIZON_CHOICES),
@@ -34,7 +35,7 @@ class CheckpointOptions:
     """When to commit and what to keep.
 
     Attributes:
-        every_epochs: Commit after every n epochs, and after the last.
+        every_epochs: Commit after every n epochs, after the last, and after the best so far.
         every_steps: Commit also after every n updates; null: not within an epoch.
         keep_last: Number of newest commits kept, at least 2.
         monitor: Metric that decides which weights are the best: `auto` is the accuracy on the
@@ -141,10 +142,20 @@ class Config:
             raise ValueError(f"clip_norm={self.clip_norm}: must be above 0, or null")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing={self.label_smoothing}: must be in [0, 1)")
-        if self.resume and self.init:
-            raise ValueError("init: starts a new run and cannot stand beside resume")
         for key in ("data", "model", "optimizer", "scheduler", "checkpoint", "log"):
             getattr(self, key).check(key)
+        monitor, names = self.checkpoint.monitor, self.metric_names()
+        if monitor != "auto":
+            _one_of("checkpoint.monitor", monitor, ("auto", *names))
+
+    def split(self) -> str:
+        """What is evaluated after an epoch: `val` if images were kept out for it, else `test`."""
+        return "val" if self.data.val_size else "test"
+
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics that the run produces, the one that `auto` means first."""
+        split = self.split()
+        return (f"{split}/accuracy", f"{split}/loss", "train/accuracy", "train/loss")
 
     def steps_per_epoch(self) -> int:
         """Updates in an epoch.
@@ -169,7 +180,15 @@ class Config:
             ValueError: If it does not fit the run.
         """
         steps = self.steps_per_epoch()
-        return self.scheduler.resolve(steps, self.epochs * steps)
+        updates = self.epochs * steps
+        if updates > MOST_UPDATES:
+            raise ValueError(
+                f"epochs={self.epochs}: is {updates} updates, more than {MOST_UPDATES}"
+            )
+        resolved = self.scheduler.resolve(steps, updates)
+        if (tracker := resolved.plateau) is not None:
+            tracker.option.monitored(dict.fromkeys(self.metric_names(), 0.0), tracker.key)
+        return resolved
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists and values."""

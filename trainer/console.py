@@ -1,10 +1,13 @@
 """What a run says: lines on the screen and in trainer.log, and a progress bar on a terminal."""
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -20,8 +23,27 @@ class _Screen(logging.Handler):
         if getattr(record, "file_only", False):
             return
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        tqdm.write(self.format(record), file=stream)
-        stream.flush()
+        if stream is None:  # pyright: ignore  # started without one
+            return
+        try:
+            tqdm.write(self.format(record), file=stream)
+            stream.flush()
+        except (BrokenPipeError, ValueError):  # the reader has gone; the run has not
+            silence(stream)
+
+
+def one_line(error: Exception) -> str:
+    """An error's message, with the file it is about."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(text.split())
+
+
+def silence(stream: TextIO) -> None:
+    """Sends what a closed stream still gets to nowhere, at the end of the process too."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
@@ -80,4 +102,5 @@ class EpochBar:
 
 def shows_bar(progress: str) -> bool:
     """Whether `log.progress` means a bar here."""
-    return progress == "bar" or (progress == "auto" and sys.stderr.isatty())
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # pyright: ignore
+    return progress == "bar" or (progress == "auto" and terminal)

@@ -4,13 +4,13 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trainer import storage
+from trainer import folders
 from trainer.arguments import GROUP_NAMES, compose_run, jobs, near, parse, quote, quoted
 from trainer.config import Config, flat, to_object, typed
 from trainer.data import cifar10_files
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from trainer.checkpoint import Commit
 
 SWEEP_FLAGS = ("-m", "--multirun")
-COMMITS = "checkpoints/step_*.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Several runs, all of which compose."""
+    """Several runs, all of which compose. Their common folder is reserved."""
 
     arguments: list[str]
     count: int
@@ -54,7 +53,7 @@ def enter(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resu
 
     Args:
         arguments: Overrides, and `-m`.
-        locks: Gets the lock of the run folder.
+        locks: Gets the lock of the folder.
 
     Raises:
         ValueError: In one line, for an argument or a value that cannot be.
@@ -64,33 +63,40 @@ def enter(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resu
     sweep = any(flag in arguments for flag in SWEEP_FLAGS)
     quoted_arguments = [quoted(a) for a in arguments if a not in SWEEP_FLAGS]
     overrides = parse(quoted_arguments)
-    resume = next((o.value() for o in overrides if o.key_or_group == "resume"), None)
+    resume = _resume_value(overrides)
     if sweep:
-        return _sweep(quoted_arguments, overrides, resume)
+        return _sweep(quoted_arguments, overrides, resume, locks)
     if resume is not None and resume != "auto":
-        return _resume(Path(str(resume)), overrides, locks)
+        return _resume(Path(resume), overrides, locks)
     composed = compose_run(quoted_arguments)
-    if resume == "auto" and belongs_to_a_run(composed.run_dir):
+    if resume == "auto" and folders.belongs_to_a_run(composed.run_dir):
         return _resume_auto(composed.config, composed.run_dir, locks)
-    check(composed.config)
-    explicit = any(o.key_or_group in ("hydra.run.dir", "hydra.run") for o in overrides)
-    folder = _reserve(composed.run_dir, explicit=explicit, locks=locks)
-    fixed = [a for a in quoted_arguments if not a.lstrip("+").startswith("hydra.run.dir=")]
-    return Start([*fixed, f"hydra.run.dir={quote(str(folder))}"], composed.config, folder)
+    check([composed.config])
+    explicit = _says(overrides, "hydra.run.dir")
+    folder = folders.reserve(composed.run_dir, "hydra.run.dir", explicit=explicit, locks=locks)
+    return Start(_with_folder(quoted_arguments, "hydra.run.dir", folder), composed.config, folder)
 
 
-def check(config: Config) -> None:
-    """Everything that can be refused before a run folder is made.
+def check(configs: Sequence[Config]) -> None:
+    """Everything that can be refused before a folder is made.
 
     Raises:
-        ValueError: If schedule or device do not fit the run or the machine.
-        FileNotFoundError: If the data set is missing.
+        ValueError: If schedule, device or parameter groups do not fit the run or the machine.
+        FileNotFoundError: If the data set or the `init` checkpoint is missing.
     """
-    config.resolve_schedule()
-    provide_data(config)
-    from trainer import device  # torch takes seconds to import: last
+    for config in configs:
+        config.resolve_schedule()
+    for config in configs:
+        provide_data(config)
+    from trainer import checkpoint, device  # torch takes seconds to import: last
+    from trainer.models.build import parameters_of
+    from trainer.optimizers.build import parameter_groups
 
-    device.choose_precision(config.amp, device.choose_device(config.device))
+    for config in configs:
+        device.choose_precision(config.amp, device.choose_device(config.device))
+        parameter_groups(config.optimizer, parameters_of(config.model))
+        if config.init:
+            checkpoint.find(Path(config.init))
 
 
 def provide_data(config: Config) -> None:
@@ -100,46 +106,83 @@ def provide_data(config: Config) -> None:
         cifar10_files.provide(Path(option.root), option.download, option.url)
 
 
-def _sweep(arguments: list[str], overrides: list[Override], resume: object) -> Sweep:
+def _says(overrides: Sequence[Override], key: str) -> bool:
+    return any(override.key_or_group == key for override in overrides)
+
+
+def _with_folder(arguments: Sequence[str], key: str, folder: Path) -> list[str]:
+    """The arguments with a folder put down as it was reserved."""
+    others = [a for a in arguments if not a.lstrip("+").startswith(f"{key}=")]
+    return [*others, f"{key}={quote(str(folder))}"]
+
+
+def _resume_value(overrides: Sequence[Override]) -> str | None:
+    """What `resume=` says; None: a new run."""
+    values = [override.value() for override in overrides if override.key_or_group == "resume"]
+    if len(values) > 1:
+        raise ValueError("resume: is given more than once")
+    if not values or values[0] is None:
+        return None
+    value = str(values[0])
+    if not value:
+        raise ValueError("resume=: is empty; name a run folder or a checkpoint")
+    if value != "auto" and _says(overrides, "init"):
+        raise ValueError("init: starts a new run and cannot stand beside resume")
+    return value
+
+
+def _sweep(
+    arguments: list[str],
+    overrides: list[Override],
+    resume: str | None,
+    locks: contextlib.ExitStack,
+) -> Sweep:
     if resume is not None:
         raise ValueError(f"resume={resume}: goes on with one run; leave out -m")
+    if _says(overrides, "hydra.run.dir"):
+        raise ValueError("hydra.run.dir: is for a single run; a sweep takes hydra.sweep.dir")
     configs: list[Config] = []
+    sweep_dir = Path()
     for number, job in enumerate(jobs(overrides)):
         try:
-            config = compose_run(job).config
-            config.resolve_schedule()
+            composed = compose_run(job)
+            composed.config.resolve_schedule()
         except ValueError as error:
             raise ValueError(f"job {number} ({' '.join(job)}): {error}") from error
-        configs.append(config)
-    for config in configs:
-        check(config)
-    return Sweep(arguments, len(configs))
+        configs.append(composed.config)
+        sweep_dir = composed.sweep_dir if number == 0 else sweep_dir
+    check(configs)
+    explicit = _says(overrides, "hydra.sweep.dir")
+    folder = folders.reserve(sweep_dir, "hydra.sweep.dir", explicit=explicit, locks=locks)
+    return Sweep(_with_folder(arguments, "hydra.sweep.dir", folder), len(configs))
 
 
 def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack) -> Resume:
-    from trainer import checkpoint  # torch takes seconds; a mistyped argument answers without it
-
     for override in overrides:
         _check_resumable(override)
     if not place.exists():
         raise ValueError(f"resume={place}: there is no such run folder or checkpoint")
-    commit = checkpoint.find(place)
-    folder = commit.run_folder
-    if commit.path.parent.name != checkpoint.FOLDER:
+    inside = place.parent if place.is_file() else place
+    folder = (inside.parent if inside.name == "checkpoints" else inside).resolve()
+    if not folders.belongs_to_a_run(folder) or (place.is_file() and inside.name != "checkpoints"):
         raise ValueError(
-            f"resume={place}: does not lie in a run folder; init={place} starts a new run from it"
+            f"resume={place}: is not a run folder or a checkpoint in one; init={place} starts a "
+            "new run from a checkpoint"
         )
-    _lock(folder, locks)
-    config = _saved_config(commit.state["config"], overrides)
+    locks.enter_context(folders.locked(folder))  # before reading: its last owner may still commit
+    from trainer import checkpoint  # torch takes seconds; a mistyped argument answers without it
+
+    commit = checkpoint.find(place)
+    config = _saved_config(commit, overrides)
+    config.resolve_schedule()
     provide_data(config)
-    checkpoint.supersede(commit)
     return Resume(config, folder, commit)
 
 
-def _resume_auto(config: Config, folder: Path, locks: contextlib.ExitStack) -> Start | Resume:
+def _resume_auto(config: Config, folder: Path, locks: contextlib.ExitStack) -> Resume:
+    locks.enter_context(folders.locked(folder))
     from trainer import checkpoint
 
-    _lock(folder, locks)
     commit = checkpoint.find(folder)
     provide_data(config)
     return Resume(config, folder.resolve(), commit)
@@ -158,9 +201,14 @@ def _check_resumable(override: Override) -> None:
         raise ValueError(f"{line}: a resumed run takes plain key=value only")
 
 
-def _saved_config(saved: dict[str, object], overrides: list[Override]) -> Config:
+def _saved_config(commit: "Commit", overrides: list[Override]) -> Config:
     """The configuration of the checkpoint with the values of the command line on top."""
-    node = typed(saved)
+    saved: dict[str, Any] = commit.state["config"]
+    try:
+        node = typed(saved)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{commit.path}: its configuration cannot be read: {reason}") from error
     node.resume = None
     node.on_horizon_change = "error"  # a choice was for the change it was made for
     known = list(flat(saved))
@@ -175,38 +223,3 @@ def _saved_config(saved: dict[str, object], overrides: list[Override]) -> Config
         except OmegaConfBaseException as error:
             raise ValueError(f"{override.input_line}: {str(error).splitlines()[0]}") from error
     return to_object(node)
-
-
-def _lock(folder: Path, locks: contextlib.ExitStack) -> None:
-    locks.enter_context(storage.locked(folder))
-
-
-def _reserve(folder: Path, *, explicit: bool, locks: contextlib.ExitStack) -> Path:
-    """A folder for a new run: as asked for, or with a suffix where a time stamp clashes."""
-    for parent in (folder, *folder.parents):
-        if parent.exists() and not parent.is_dir():
-            raise NotADirectoryError(f"hydra.run.dir={folder}: {parent} is a file")
-    candidate, number = folder.resolve(), 1
-    while True:
-        try:
-            if not belongs_to_a_run(candidate):
-                with contextlib.ExitStack() as attempt:
-                    _lock(candidate, attempt)
-                    if not belongs_to_a_run(candidate):  # it may have been one's that just ended
-                        locks.push(attempt.pop_all())
-                        return candidate
-        except BlockingIOError:
-            if explicit:
-                raise
-        if explicit:
-            raise FileExistsError(
-                f"hydra.run.dir={folder}: belongs to another run; resume={folder} goes on with it, "
-                "another folder starts a new one"
-            )
-        number += 1
-        candidate = folder.resolve().with_name(f"{folder.name}_{number}")
-
-
-def belongs_to_a_run(folder: Path) -> bool:
-    """Whether a run has committed in this folder, which it does before its first update."""
-    return next(folder.glob(COMMITS), None) is not None

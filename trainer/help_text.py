@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from trainer.arguments import GROUP_NAMES, options
+from omegaconf import OmegaConf
+
+from trainer.arguments import GROUP_NAMES, compose_run, options, quoted
 from trainer.config import CheckpointOptions, Config, LogOptions
 
 HEAD = """\
@@ -35,6 +37,16 @@ def text() -> str:
     lines += [f"  {key:<28} {value}" for key, value in _defaults().items()]
     lines += ["", "--cfg job prints the composed configuration; an option's keys are in it."]
     return "\n".join(lines)
+
+
+def configuration(arguments: Sequence[str]) -> str:
+    """What the arguments compose to, as YAML.
+
+    Raises:
+        ValueError: If they do not compose.
+    """
+    config = compose_run([quoted(argument) for argument in arguments]).config
+    return OmegaConf.to_yaml(config.to_dict()).rstrip()
 
 
 def _defaults() -> dict[str, str]:

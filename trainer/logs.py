@@ -16,7 +16,7 @@ from tensorboard.compat.proto.summary_pb2 import (
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from trainer import storage
-from trainer.history import History, public
+from trainer.history import History, Row, public
 
 Point = tuple[str, int, float, float]
 """Tag, completed updates, value, wall-clock time."""
@@ -108,6 +108,8 @@ class Views:
         for k in range(len(history.lrs) - 1, lrs - 1, -1):  # an update's time is its epoch's
             moment = times.get(k + 1, moment)
             times[k + 1] = moment
+        left = iter(history.rows[rows:])
+        row = next(left, None)
         for k in range(lrs, len(history.lrs)):
             step = k + 1
             if step == 1 or step % self.every_steps == 0 or step % self.steps_per_epoch == 0:
@@ -115,11 +117,16 @@ class Views:
                     yield tag, step, lr, times[step]
                 if history.momenta:
                     yield "momentum", step, history.momenta[k], times[step]
-        for row in history.rows[rows:]:
-            for key, value in row.items():
-                tag = "speed/images_per_second" if key == "images_per_second" else key
-                if tag.partition("/")[2]:
-                    yield tag, int(row["step"]), value, row["time"]
+            while row is not None and row["step"] <= step:
+                yield from _row_points(row)
+                row = next(left, None)
+
+
+def _row_points(row: Row) -> Iterator[Point]:
+    for key, value in row.items():
+        tag = "speed/images_per_second" if key == "images_per_second" else key
+        if "/" in tag:
+            yield tag, int(row["step"]), value, row["time"]
 
 
 def _metrics_lines(history: History, start: int) -> Iterator[str]:

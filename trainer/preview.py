@@ -5,12 +5,14 @@ Every curve comes from the function that trains. Needs no data set, no GPU and n
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from trainer import storage, terminal_plot
+from trainer import console, storage, terminal_plot
 from trainer.arguments import compose_run, jobs, parse, quoted
 from trainer.config import Config
 from trainer.schedules.linter import lint
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="what a plateau would have seen: a run's metrics.jsonl, or one number a line",
     )
     flags, overrides = parser.parse_known_intermixed_args(arguments)
+    overrides = [argument for argument in overrides if argument not in ("-m", "--multirun")]
     try:
         curves, notes = previews(overrides, flags.metrics)
         for line in notes:
@@ -67,8 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from trainer.plot import draw_lrs  # matplotlib takes half a second
 
             draw_lrs(flags.png, [(c.label, c.lrs, c.steps_per_epoch) for c in curves])
+        sys.stdout.flush()
+    except BrokenPipeError:  # piped into something that has read enough
+        console.silence(sys.stdout)
     except (ValueError, OSError) as error:
-        print(f"trainer: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"trainer: error: {console.one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     return 0
 
@@ -85,9 +91,6 @@ def previews(
     Raises:
         ValueError: If a configuration cannot be.
     """
-    unknown = [argument for argument in arguments if argument.startswith("--")]
-    if unknown:
-        raise ValueError(f"{unknown[0]}: there is no such option; see --help")
     overrides = parse([quoted(argument) for argument in arguments])
     swept = [o.get_key_element() for o in overrides if o.is_sweep_override()]
     curves: list[PreviewCurve] = []
@@ -119,16 +122,21 @@ def replay(resolved: ResolvedSchedule, config: Config, metrics: Path) -> None:
     if resolved.plateau is None:
         return
     for number, line in enumerate(metrics.read_text().splitlines(), 1):
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{metrics}: line {number} is neither a number nor a row") from error
-        epoch = number
+        epoch, value = number, _parsed(line)
         if isinstance(value, dict):
             epoch = int(value.get("epoch", number))
             value = resolved.plateau.option.monitored(value, resolved.plateau.key)
+        if not isinstance(value, int | float):
+            raise ValueError(f"{metrics}: line {number} is neither a number nor a row")
         if epoch <= config.epochs:
             resolved.plateau.observe(float(value), epoch * resolved.steps_per_epoch)
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None
 
 
 def describe(curve: PreviewCurve) -> str:
@@ -153,4 +161,5 @@ def csv_text(curves: Sequence[PreviewCurve]) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing to save: Ctrl-C ends it without a word
     sys.exit(main())

@@ -11,7 +11,7 @@ from trainer.console import FILE_ONLY, log, logging_to
 from trainer.evaluation import Evaluator
 from trainer.run import Run
 from trainer.schedules.linter import lint
-from trainer.signals import Stopped, stop_requests
+from trainer.signals import Stopped, StopRequest, stop_requests
 from trainer.train import Training
 
 
@@ -36,7 +36,8 @@ def run_session(
         MemoryError: If the device is out of memory.
         Stopped: If SIGTERM or SIGINT came; the state is committed.
     """
-    storage.sweep(folder)
+    for place in (folder, folder / checkpoint.FOLDER):
+        storage.sweep(place)
     with stop_requests() as stop, logging_to(folder, quiet=config.log.progress == "none"):
         try:
             run = prepare(config, commit)
@@ -44,48 +45,58 @@ def run_session(
             log.error("refused", exc_info=error, extra=FILE_ONLY)
             raise
         announce(run, folder, commit)
-        if commit is not None and run.progress.epoch >= config.epochs:
-            return _already_done(run, folder)
+        if commit is not None:
+            checkpoint.supersede(commit)
+            if is_complete(run, folder):
+                log.info("%s: is complete after %d epochs; nothing to do", folder, config.epochs)
+                return best_value(run)
+        return carry_out(run, folder, stop, command)
+
+
+def carry_out(run: Run, folder: Path, stop: StopRequest, command: Sequence[str]) -> float:
+    """Trains, tests, and writes down how it ended."""
+    training: Training | None = None
+    try:
         training = Training.start(run, folder, stop)
-        try:
-            if commit is None:
-                training.commit(best=False)  # from here on the run can be resumed
-            summary.write_config(folder, config)
-            summary.write_summary(folder, run, status="running", command=list(command))
-            training.train()
-        except Stopped as stopped:
-            log.warning(
-                "stopped by %s after update %d; resume=%s goes on",
-                stopped,
-                run.progress.step,
-                folder,
-            )
-            summary.write_summary(folder, run, status="stopped", command=list(command))
-            raise
-        except (FloatingPointError, OSError, RuntimeError) as error:
-            log.error("failed", exc_info=error, extra=FILE_ONLY)
-            summary.write_summary(
-                folder, run, status="failed", command=list(command), error=str(error)
-            )
-            if isinstance(error, torch.OutOfMemoryError):
-                raise MemoryError(
-                    f"batch_size={config.batch_size}: {run.device} is out of memory; accumulate=2 "
-                    "or a smaller batch needs less"
-                ) from error
-            raise
-        finally:
-            training.views.close()
+        summary.write_config(folder, run.config)
+        summary.write_summary(folder, run, status="running", command=command)
+        training.train()
         final = final_test(run, folder)
-        entries = summary.write_summary(folder, run, status="done", command=list(command), **final)
-        return conclude(run, folder, entries)
+        entries = summary.write_summary(folder, run, status="done", command=command, **final)
+    except Stopped as stopped:
+        step = run.progress.step
+        log.warning("stopped by %s after update %d; resume=%s goes on", stopped, step, folder)
+        summary.write_summary(folder, run, status="stopped", command=command)
+        raise
+    except (FloatingPointError, OSError, RuntimeError) as error:
+        log.error("failed", exc_info=error, extra=FILE_ONLY)
+        try:
+            summary.write_summary(folder, run, status="failed", command=command, error=str(error))
+        except OSError as second:  # a full disk; the first error is the one to report
+            log.warning("warning: %s", second)
+        if isinstance(error, torch.OutOfMemoryError):
+            raise MemoryError(
+                f"batch_size={run.config.batch_size}: {run.device} is out of memory; accumulate=2 "
+                "or a smaller batch needs less"
+            ) from error
+        raise
+    finally:
+        if training is not None:
+            training.views.close()
+    return conclude(run, folder, entries)
+
+
+def is_complete(run: Run, folder: Path) -> bool:
+    """Whether the run has reached its end and every file says so."""
+    ended = summary.read_status(folder) == ("done", run.progress.step)
+    files = [folder / name for name in ("metrics.jsonl", "lr.csv", "config.yaml", "tensorboard")]
+    return ended and run.progress.epoch >= run.config.epochs and all(f.exists() for f in files)
 
 
 def prepare(config: Config, commit: checkpoint.Commit | None) -> Run:
     """Builds the run and, where asked for, takes over a checkpoint."""
     run = Run.build(config)
-    run.scheduler.monitored(_metric_names(run))
-    summary.monitored_name(run)
-    if config.init:
+    if commit is None and config.init:
         source = checkpoint.find(Path(config.init))
         run.load_weights(source.state["model"], source)
     if commit is None:
@@ -167,10 +178,13 @@ def final_test(run: Run, folder: Path) -> dict[str, dict[str, float]]:
         return {}
     evaluator = Evaluator.on(run.data.test, run.device, run.precision)
     result: dict[str, dict[str, float]] = {}
-    last = {name: value.clone() for name, value in run.model.state_dict().items()}
-    best = checkpoint.load(folder / checkpoint.FOLDER / "best.pt")["model"]
-    for name, weights in (("best", best), ("last", last)):
-        run.model.load_state_dict(weights)
+    weights = {"last": {name: value.clone() for name, value in run.model.state_dict().items()}}
+    try:
+        weights["best"] = checkpoint.load(folder / checkpoint.FOLDER / "best.pt")["model"]
+    except (FileNotFoundError, storage.DamagedFile) as error:
+        log.warning("warning: the best weights cannot be tested: %s", error)
+    for name in sorted(weights):  # the last weights last: they stay in the model
+        run.model.load_state_dict(weights[name])
         loss, accuracy = evaluator(run.model)
         result[f"test_{name}"] = {"loss": loss, "accuracy": accuracy}
         log.info("test set, %s weights: loss %.4f accuracy %.2f%%", name, loss, accuracy * 100)
@@ -179,10 +193,7 @@ def final_test(run: Run, folder: Path) -> dict[str, dict[str, float]]:
 
 def conclude(run: Run, folder: Path, entries: dict[str, object]) -> float:
     """The last lines, and the value for a sweeper."""
-    best = summary.best_row(run)
-    if best is None:
-        raise RuntimeError("a finished run has no row")
-    name = summary.monitored_name(run)
+    best, name = summary.best_row(run), summary.monitored_name(run)
     log.info(
         "done in %.1f s: best %s %.4f after epoch %d, last %.4f; %s",
         entries["seconds"],
@@ -195,14 +206,6 @@ def conclude(run: Run, folder: Path, entries: dict[str, object]) -> float:
     return best[name]
 
 
-def _already_done(run: Run, folder: Path) -> float:
-    log.info("%s: is complete after %d epochs; nothing to do", folder, run.progress.epoch)
-    best = summary.best_row(run)
-    return best[summary.monitored_name(run)] if best else 0.0
-
-
-def _metric_names(run: Run) -> dict[str, float]:
-    split = run.data.split
-    return dict.fromkeys(
-        ("train/loss", "train/accuracy", f"{split}/loss", f"{split}/accuracy", "lr"), 0.0
-    )
+def best_value(run: Run) -> float:
+    """The best value of the monitored metric."""
+    return summary.best_row(run)[summary.monitored_name(run)]

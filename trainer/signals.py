@@ -30,8 +30,8 @@ class StopRequest:
         return self.signal is not None
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Handles a signal; a second Ctrl-C does not wait for the commit."""
-        if number == signal.SIGINT and self.signal == signal.SIGINT:
+        """Handles a signal; a Ctrl-C behind another one does not wait for the commit."""
+        if number == signal.SIGINT and self.signal is not None:
             os._exit(128 + signal.SIGINT)
         if self.signal is None:
             self.signal = number

@@ -10,7 +10,7 @@ from pathlib import Path
 
 TAG = b"trainer-sha256:1"
 TRAILER = len(TAG) + hashlib.sha256().digest_size
-PARTIAL = ".partial"
+PARTIAL = ".trainer-partial"
 
 
 class DamagedFile(ValueError):
@@ -67,8 +67,8 @@ def read_sealed(path: Path) -> bytes:
 
 
 def sweep(folder: Path) -> list[Path]:
-    """Removes what an interrupted `write` left behind, in a folder and those below it."""
-    left = sorted(folder.glob(f"**/.*{PARTIAL}"))
+    """Removes what an interrupted `write` left behind in a folder, not below it."""
+    left = sorted(folder.glob(f".*{PARTIAL}"))
     for path in left:
         path.unlink(missing_ok=True)
     return left

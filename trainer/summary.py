@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +19,29 @@ from trainer.run import Run
 
 
 def monitored_name(run: Run) -> str:
-    """The metric that decides which weights are the best.
+    """The metric that decides which weights are the best."""
+    name = run.config.checkpoint.monitor
+    return run.config.metric_names()[0] if name == "auto" else name
+
+
+def best_row(run: Run) -> Row:
+    """The first row with the best monitored metric.
 
     Raises:
-        ValueError: If the run does not produce `checkpoint.monitor`.
+        ValueError: Before the first evaluation.
     """
-    split, name = run.data.split, run.config.checkpoint.monitor
-    names = [f"{split}/accuracy", f"{split}/loss", "train/accuracy", "train/loss"]
-    if name == "auto":
-        return names[0]
-    if name not in names:
-        raise ValueError(f"checkpoint.monitor={name}: must be auto or one of {', '.join(names)}")
-    return name
-
-
-def best_row(run: Run) -> Row | None:
-    """The first row with the best monitored metric; None before the first evaluation."""
     name = monitored_name(run)
     sign = 1 if name.endswith("accuracy") else -1
-    return max(run.history.rows, key=lambda row: sign * row[name], default=None)
+    return max(run.history.rows, key=lambda row: sign * row[name])
+
+
+def read_status(folder: Path) -> tuple[str, int] | None:
+    """Status and updates that summary.json tells of; None if it tells nothing."""
+    try:
+        entries = json.loads((folder / "summary.json").read_text())
+        return str(entries["status"]), int(entries["updates"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def write_config(folder: Path, config: Config) -> None:
@@ -45,7 +50,7 @@ def write_config(folder: Path, config: Config) -> None:
 
 
 def write_summary(
-    folder: Path, run: Run, *, status: str, command: list[str], **more: Any
+    folder: Path, run: Run, *, status: str, command: Sequence[str], **more: Any
 ) -> dict[str, Any]:
     """Writes summary.json and returns what it says.
 
@@ -56,7 +61,8 @@ def write_summary(
         command: The command line.
         more: Further entries, e.g. `error` or `final`.
     """
-    rows, best, progress = run.history.rows, best_row(run), run.progress
+    rows, progress = run.history.rows, run.progress
+    best = best_row(run) if rows else None
     entries: dict[str, Any] = {
         "status": status,
         "name": run.config.name,
@@ -78,7 +84,7 @@ def write_summary(
             "torchvision": torchvision.__version__,
         },
         "git": _git_commit(),
-        "command": command,
+        "command": list(command),
         "fingerprint": run.fingerprint(),
     }
     storage.write_text(folder / "summary.json", json.dumps(entries, indent=2) + "\n")

@@ -43,15 +43,14 @@ class Training:
 
     @staticmethod
     def start(run: Run, folder: Path, stop: StopRequest) -> "Training":
-        """Brings the views in line with the run and gets ready for the next update."""
+        """Gets ready for the next update; a new run commits here, and can be resumed from then."""
         views = Views(
             folder,
             [group["name"] for group in run.optimizer.param_groups],
             steps_per_epoch=run.steps_per_epoch,
             every_steps=run.config.log.every_steps,
         )
-        views.rebuild(run.history)
-        return Training(
+        training = Training(
             run=run,
             folder=folder,
             stop=stop,
@@ -61,6 +60,10 @@ class Training:
             session_start=time.perf_counter(),
             seconds_before=run.progress.seconds,
         )
+        if not checkpoint.commits(folder):
+            training.save(best=False)
+        views.rebuild(run.history)
+        return training
 
     def train(self) -> None:
         """Trains to the end.
@@ -79,9 +82,10 @@ class Training:
                 or (progress.epoch + 1) % run.config.evaluate_every == 0
             )
             row = self.finish_epoch(images, evaluated=evaluated)
+            best = evaluated and self.is_best(row)
             due = progress.epoch % options.every_epochs == 0 or progress.epoch == epochs
-            if due or self.stop:
-                self.commit(best=evaluated and self.is_best(row))
+            if due or best or self.stop:
+                self.commit(best=best)
             log.info(self._line(row))  # after the commit: what was said can be resumed from
             if self.stop.signal is not None and progress.epoch < epochs:
                 raise Stopped(self.stop.signal)
@@ -160,6 +164,11 @@ class Training:
 
     def commit(self, *, best: bool) -> None:
         """The durable point; the views follow it."""
+        self.save(best=best)
+        self.views.append(self.run.history)
+
+    def save(self, *, best: bool) -> None:
+        """Writes a checkpoint."""
         run = self.run
         run.progress.seconds = self.seconds()
         checkpoint.save(
@@ -169,7 +178,6 @@ class Training:
             keep_last=run.config.checkpoint.keep_last,
             best=best,
         )
-        self.views.append(run.history)
 
     def seconds(self) -> float:
         """Time spent on the run so far, by this process and earlier ones."""
@@ -204,12 +212,10 @@ class Training:
             )
 
     def is_best(self, row: Row) -> bool:
-        """Whether this row's monitored metric is better than at all commits before it."""
+        """Whether this row's monitored metric is better than all before it."""
         name = summary.monitored_name(self.run)
         sign = 1 if name.endswith("accuracy") else -1
-        every = self.run.config.checkpoint.every_epochs
-        before = [r for r in self.run.history.rows if r["step"] < row["step"]]
-        earlier = [sign * r[name] for r in before if r["epoch"] % every == 0]
+        earlier = [sign * r[name] for r in self.run.history.rows if r["step"] < row["step"]]
         return sign * row[name] > max(earlier, default=-math.inf)
 
     def _observe(self, row: Row) -> None:

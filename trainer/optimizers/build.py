@@ -1,6 +1,7 @@
 """From an optimizer option to a torch optimizer with named parameter groups."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ def build_optimizer(option: options.OptimizerOptions, model: nn.Module) -> torch
     Raises:
         ValueError: If a group matches no parameter.
     """
-    groups = parameter_groups(option, model)
+    groups = parameter_groups(option, dict(model.named_parameters()))
     # Fused kernels: one launch instead of one per tensor, and no host sync under GradScaler.
     shared: dict[str, Any] = {"lr": option.lr, "fused": True}
     if isinstance(option, options.SGD):
@@ -41,14 +42,16 @@ def fill_momentum(optimizer: torch.optim.SGD) -> None:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
-def parameter_groups(option: options.OptimizerOptions, model: nn.Module) -> list[dict[str, Any]]:
-    """The model's parameters, dealt to the first group whose expression matches their name.
+def parameter_groups(
+    option: options.OptimizerOptions, parameters: Mapping[str, nn.Parameter]
+) -> list[dict[str, Any]]:
+    """Parameters, dealt to the first group whose expression matches their name.
 
     Raises:
         ValueError: If a group matches no parameter.
     """
     groups: list[dict[str, Any]] = []
-    left = dict(model.named_parameters())
+    left = dict(parameters)
     base_lrs = [lr for _, lr in option.base_lrs()]
     for number, group in enumerate(option.groups):
         names = [name for name in left if re.search(group.match, name)]

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
 from trainer.schedules.expression import compile_expression
 from trainer.schedules.schedule import Curve, Schedule, refuse_momentum, require, require_lr
 from trainer.schedules.span import Span
@@ -149,16 +152,20 @@ def built(node: Any, key: str) -> Schedule:
         raise ValueError(
             f"{key}.name={name}{_near(name, OPTIONS)} Choose one of: {', '.join(OPTIONS)}"
         )
-    option = OPTIONS[name]
-    known = [f.name for f in dataclasses.fields(option)]
-    _check_keys(node, known, key)
+    _check_keys(node, [f.name for f in dataclasses.fields(OPTIONS[name])], key)
     values = dict(node)
-    if "after" in values:
-        values["after"] = built(values["after"], f"{key}.after")
-    try:
-        return option(**values)
-    except TypeError as error:
-        raise ValueError(f"{key}: {error}") from error
+    inner = built(values.pop("after"), f"{key}.after") if "after" in values else None
+    try:  # OmegaConf checks and converts the types, as it does for the outermost schedule
+        typed: Any = OmegaConf.merge(OmegaConf.structured(OPTIONS[name]), values)
+        if inner is not None:
+            typed["after"] = OmegaConf.structured(inner)
+        made = OmegaConf.to_object(typed)
+    except OmegaConfBaseException as error:
+        place = getattr(error, "full_key", None)
+        raise ValueError(f"{key}.{place}: {str(error).splitlines()[0]}") from error
+    if not isinstance(made, Schedule):
+        raise TypeError(f"{key}: not a schedule: {made!r}")
+    return made
 
 
 def _check_keys(node: Mapping[str, Any], known: "tuple[str, ...] | list[str]", key: str) -> None:
