@@ -180,3 +180,18 @@ def test_a_newer_format_is_refused_with_both_versions(run: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is not a run folder"):
         checkpoint.find(tmp_path)
+
+
+def test_an_lr_in_the_ledger_that_the_schedule_does_not_give_is_refused(
+    run: Path, tmp_path: Path
+) -> None:
+    path = run / "checkpoints" / "step_00000012.pt"
+    state = checkpoint.load(path)
+    lrs = state["history"]["lrs"]
+    lrs[7, 0] = torch.nextafter(lrs[7, 0], torch.tensor(1.0, dtype=torch.float64))  # the last bit
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    storage.write(path, storage.sealed(buffer.getvalue()))
+    refused = train([f"resume={path}", "epochs=3", "on_horizon_change=hold"], tmp_path, expect=2)
+    assert "scheduler: update 7 was trained with LR [" in refused.err
+    assert refused.err.count("\n") == 1
