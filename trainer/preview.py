@@ -3,9 +3,15 @@
 Every curve comes from the function that trains. Needs no data set, no GPU and no torch.
 """
 
+import os
+import signal
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # there is nothing to save
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -161,5 +167,4 @@ def csv_text(curves: Sequence[PreviewCurve]) -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing to save: Ctrl-C ends it without a word
     sys.exit(main())
