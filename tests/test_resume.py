@@ -89,6 +89,7 @@ def test_a_plateau_keeps_its_counters_over_a_resume(tmp_path: Path) -> None:
     recipe = [
         *TINY, "scheduler=warmup_plateau", "scheduler.warmup=1", "scheduler.after.patience=0",
         "scheduler.after.threshold=0.5", "scheduler.after.factor=0.5", "optimizer=adam",
+        "optimizer.groups=[{match: '^fc(1|2)', lr_scale: 0.1}]",
     ]  # fmt: skip
     train([*recipe, "hydra.run.dir=whole"], tmp_path)
     process = Trainer([*recipe, "hydra.run.dir=cut"], tmp_path)
@@ -99,6 +100,12 @@ def test_a_plateau_keeps_its_counters_over_a_resume(tmp_path: Path) -> None:
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
     reductions = state(tmp_path / "whole")
     assert any(key.startswith("/scheduler/plateau/reductions") for key in reductions)
+    table = (tmp_path / "cut" / "lr.csv").read_text().splitlines()
+    assert table[0] == "step,lr_^fc_1|2_,lr_rest"
+    fc, rest = map(float, table[-1].split(",")[1:])
+    assert fc == pytest.approx(rest / 10)
+    assert rest < 1e-3
+    assert {"lr/^fc_1|2_", "lr/rest"} <= {tag for tag, _, _ in events(tmp_path / "cut")}
 
 
 def test_both_loaders_and_any_number_of_workers_train_the_same_weights(

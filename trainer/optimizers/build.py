@@ -62,7 +62,7 @@ def parameter_groups(
             )
         decay = option.weight_decay if group.weight_decay is None else group.weight_decay
         groups.append(
-            _group(group.match, [left.pop(name) for name in names], base_lrs[number], decay)
+            _group(group.label(), [left.pop(name) for name in names], base_lrs[number], decay)
         )
     if left:
         groups.append(_group("rest", list(left.values()), base_lrs[-1], option.weight_decay))

@@ -19,6 +19,10 @@ class Group:
     lr_scale: float = 1.0
     weight_decay: float | None = None
 
+    def label(self) -> str:
+        """The expression as a column and tag: letters, digits and the signs that harm neither."""
+        return re.sub(r"[^\w.^$|-]+", "_", self.match)
+
 
 @dataclass(slots=True, kw_only=True)
 class OptimizerOptions:
@@ -38,7 +42,7 @@ class OptimizerOptions:
 
     def base_lrs(self) -> list[tuple[str, float]]:
         """Name and base LR of each parameter group; the last takes the parameters left."""
-        scaled = [(group.match, self.lr * group.lr_scale) for group in self.groups]
+        scaled = [(group.label(), self.lr * group.lr_scale) for group in self.groups]
         return [*scaled, ("rest", self.lr)]
 
     def check(self, key: str) -> None:
