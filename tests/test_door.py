@@ -244,6 +244,17 @@ def test_a_reader_that_leaves_early_does_not_stop_the_run(tmp_path: Path) -> Non
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 4
 
 
+@pytest.mark.skipif("CIFAR10_ROOT" not in os.environ, reason="CIFAR10_ROOT is not set")
+def test_a_run_on_the_real_data_goes_on_from_another_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(Path(os.environ["CIFAR10_ROOT"]).absolute())
+    small = ["data.train_size=200", "batch_size=100", "device=cpu", "evaluate_every=9"]
+    command = [*small, "data.root=data", "epochs=1", "hydra.run.dir=run"]
+    assert "10,000 evaluated (test)" in train(command, tmp_path).out
+    (tmp_path / "elsewhere").mkdir()
+    longer = [f"resume={tmp_path / 'run'}", "epochs=2", "on_horizon_change=hold"]
+    assert "epoch 2/2" in train(longer, tmp_path / "elsewhere").out
+
+
 def test_a_sweep_runs_every_job_and_a_failed_one_fails_it(tmp_path: Path) -> None:
     process = train(
         [*TINY, "epochs=1", "-m", "optimizer.lr=0.01,1e30", "hydra.sweep.dir=sweep"],

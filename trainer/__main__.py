@@ -67,7 +67,8 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
-    from trainer.config import register, to_object
+    from trainer.config import register
+    from trainer.conversion import to_object
 
     codes: list[int] = []
 
@@ -77,7 +78,9 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
         else:
             settings = HydraConfig.get()
             folder = Path(settings.runtime.output_dir)
-            start = door.Start(list(settings.overrides.task), to_object(config), folder)
+            job = to_object(config)
+            job.anchor()
+            start = door.Start(list(settings.overrides.task), job, folder)
             code, value = attempt_job(start, command)
         codes.append(code)
         if code in (130, 143):  # a stopped run stops its sweep

@@ -15,7 +15,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from trainer.config import GROUPS, Config, flat, register, to_object
+from trainer.config import GROUPS, Config, register
+from trainer.conversion import flat, to_object
 
 HERE = Path(__file__).resolve().parent
 # In a wheel the configuration lies inside the package, in a checkout beside it.

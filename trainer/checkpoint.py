@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from trainer import storage
-from trainer.config import Config, flat
+from trainer.config import Config
+from trainer.conversion import flat
 
 FORMAT = 1
 FOLDER = "checkpoints"

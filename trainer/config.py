@@ -5,10 +5,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING
 
 from trainer.data import options as data_options
 from trainer.models import options as model_options
@@ -190,6 +191,13 @@ class Config:
             tracker.option.monitored(dict.fromkeys(self.metric_names(), 0.0), tracker.key)
         return resolved
 
+    def anchor(self) -> None:
+        """Makes the paths absolute, so that the run goes on from whichever folder it is resumed."""
+        if isinstance(self.data, data_options.Cifar10):
+            self.data.root = str(Path(self.data.root).expanduser().absolute())
+        if self.init:
+            self.init = str(Path(self.init).expanduser().absolute())
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists and values."""
         return dataclasses.asdict(self)
@@ -202,60 +210,6 @@ def register() -> None:
     for group, options in GROUPS.items():
         for name, option in options.items():
             store.store(group=f"schema/{group}", name=name, node=option)
-
-
-def to_object(config: DictConfig) -> Config:
-    """The checked configuration as plain objects.
-
-    Raises:
-        ValueError: If a value is out of its range, or a name is not its option's.
-    """
-    made = OmegaConf.to_object(config)
-    if not isinstance(made, Config):
-        raise TypeError(f"not a run's configuration: {made!r}")
-    for key, options in GROUPS.items():
-        option: Any = getattr(made, key)
-        while option is not None:
-            if options.get(option.name) is not type(option):
-                raise ValueError(f"{key}.name={option.name}: choose with {key}=<option> instead")
-            option = option.inner() if isinstance(option, Schedule) else None
-    made.check()
-    return made
-
-
-def typed(saved: Mapping[str, Any]) -> DictConfig:
-    """A saved configuration as a typed node that refuses unknown keys and wrong types.
-
-    Raises:
-        ValueError: If it names an unknown option or key.
-    """
-    values = {key: value for key, value in saved.items() if key not in GROUPS}
-    node = OmegaConf.structured(Config)
-    for group, options in GROUPS.items():
-        node[group] = _typed_option(group, options, saved.get(group, {}))
-    return OmegaConf.merge(node, values)  # pyright: ignore[reportReturnType]
-
-
-def _typed_option(key: str, options: Mapping[str, type[Any]], saved: Mapping[str, Any]) -> Any:
-    name = str(saved.get("name"))
-    if name not in options:
-        raise ValueError(f"{key}.name={name}: must be one of {', '.join(options)}")
-    node = OmegaConf.structured(options[name])
-    values = dict(saved)
-    if isinstance(values.get("after"), Mapping):
-        node["after"] = _typed_option(f"{key}.after", options, values.pop("after"))
-    return OmegaConf.merge(node, values)
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"data": {"root": 1}}` as `{"data.root": 1}`; lists stay values."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
 
 
 def _at_least(key: str, value: int, least: int) -> None:

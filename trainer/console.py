@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -98,6 +98,28 @@ class EpochBar:
         """Removes the bar."""
         if self._bar is not None:
             self._bar.close()
+
+
+def epoch_line(row: Mapping[str, float], split: str, epochs: int) -> str:
+    """What an epoch came to, in one line.
+
+    Args:
+        row: Its metrics.
+        split: `val` or `test`, whichever is evaluated.
+        epochs: Planned length of the run.
+    """
+    line = (
+        f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}"
+        f"  lr {row['lr']:<9.4g}"
+        f"  train loss {row['train/loss']:.4f} accuracy {row['train/accuracy']:6.2%}"
+    )
+    if f"{split}/loss" in row:
+        loss, accuracy = row[f"{split}/loss"], row[f"{split}/accuracy"]
+        line += f"  {split} loss {loss:.4f} accuracy {accuracy:6.2%}"
+    line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
+    if row["skipped_updates"]:
+        line += f"  {int(row['skipped_updates'])} updates skipped"
+    return line
 
 
 def shows_bar(progress: str) -> bool:

@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from trainer import folders
 from trainer.arguments import GROUP_NAMES, compose_run, jobs, near, parse, quote, quoted
-from trainer.config import Config, flat, to_object, typed
+from trainer.config import Config
+from trainer.conversion import flat, to_object, typed
 from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
 
@@ -72,6 +73,7 @@ def enter(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resu
     if resume == "auto" and folders.belongs_to_a_run(composed.run_dir):
         return _resume_auto(composed.config, composed.run_dir, locks)
     check([composed.config])
+    composed.config.anchor()
     explicit = _says(overrides, "hydra.run.dir")
     folder = folders.reserve(composed.run_dir, "hydra.run.dir", explicit=explicit, locks=locks)
     return Start(_with_folder(quoted_arguments, "hydra.run.dir", folder), composed.config, folder)

@@ -86,7 +86,9 @@ class Training:
             due = progress.epoch % options.every_epochs == 0 or progress.epoch == epochs
             if due or best or self.stop:
                 self.commit(best=best)
-            log.info(self._line(row))  # after the commit: what was said can be resumed from
+            log.info(
+                console.epoch_line(row, run.data.split, epochs)
+            )  # after the commit: what was said can be resumed from
             if self.stop.signal is not None and progress.epoch < epochs:
                 raise Stopped(self.stop.signal)
 
@@ -244,22 +246,6 @@ class Training:
     def _last_good(self) -> str:
         found = checkpoint.commits(self.folder)
         return f"the last good checkpoint is {found[0]}" if found else "there is no checkpoint yet"
-
-    def _line(self, row: Row) -> str:
-        split = self.run.data.split
-        width = len(str(self.run.config.epochs))
-        line = (
-            f"epoch {int(row['epoch']):>{width}}/{self.run.config.epochs}"
-            f"  lr {row['lr']:<9.4g}"
-            f"  train loss {row['train/loss']:.4f} accuracy {row['train/accuracy']:6.2%}"
-        )
-        if f"{split}/loss" in row:
-            loss, accuracy = row[f"{split}/loss"], row[f"{split}/accuracy"]
-            line += f"  {split} loss {loss:.4f} accuracy {accuracy:6.2%}"
-        line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
-        if row["skipped_updates"]:
-            line += f"  {int(row['skipped_updates'])} updates skipped"
-        return line
 
 
 def _batch_sizes(run: Run) -> list[int]:

@@ -1,0 +1,63 @@
+"""Between plain values, OmegaConf's typed nodes and a `Config`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from trainer.config import GROUPS, Config
+from trainer.schedules.schedule import Schedule
+
+
+def to_object(config: DictConfig) -> Config:
+    """The checked configuration as plain objects.
+
+    Raises:
+        ValueError: If a value is out of its range, or a name is not its option's.
+    """
+    made = OmegaConf.to_object(config)
+    if not isinstance(made, Config):
+        raise TypeError(f"not a run's configuration: {made!r}")
+    for key, options in GROUPS.items():
+        option: Any = getattr(made, key)
+        while option is not None:
+            if options.get(option.name) is not type(option):
+                raise ValueError(f"{key}.name={option.name}: choose with {key}=<option> instead")
+            option = option.inner() if isinstance(option, Schedule) else None
+    made.check()
+    return made
+
+
+def typed(saved: Mapping[str, Any]) -> DictConfig:
+    """A saved configuration as a typed node that refuses unknown keys and wrong types.
+
+    Raises:
+        ValueError: If it names an unknown option or key.
+    """
+    values = {key: value for key, value in saved.items() if key not in GROUPS}
+    node = OmegaConf.structured(Config)
+    for group, options in GROUPS.items():
+        node[group] = _typed_option(group, options, saved.get(group, {}))
+    return OmegaConf.merge(node, values)  # pyright: ignore[reportReturnType]
+
+
+def _typed_option(key: str, options: Mapping[str, type[Any]], saved: Mapping[str, Any]) -> Any:
+    name = str(saved.get("name"))
+    if name not in options:
+        raise ValueError(f"{key}.name={name}: must be one of {', '.join(options)}")
+    node = OmegaConf.structured(options[name])
+    values = dict(saved)
+    if isinstance(values.get("after"), Mapping):
+        node["after"] = _typed_option(f"{key}.after", options, values.pop("after"))
+    return OmegaConf.merge(node, values)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"data": {"root": 1}}` as `{"data.root": 1}`; lists stay values."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
