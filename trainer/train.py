@@ -84,13 +84,13 @@ class Training:
             row = self.finish_epoch(images, evaluated=evaluated)
             best = evaluated and self.is_best(row)
             due = progress.epoch % options.every_epochs == 0 or progress.epoch == epochs
-            if due or best or self.stop:
+            stopping = self.stop.signal  # read once: it may come between the two questions
+            if due or best or stopping is not None:
                 self.commit(best=best)
-            log.info(
-                console.epoch_line(row, run.data.split, epochs)
-            )  # after the commit: what was said can be resumed from
-            if self.stop.signal is not None and progress.epoch < epochs:
-                raise Stopped(self.stop.signal)
+            # after the commit: what was said can be resumed from
+            log.info(console.epoch_line(row, run.data.split, epochs))
+            if stopping is not None and progress.epoch < epochs:
+                raise Stopped(stopping)
 
     def train_epoch(self) -> float:
         """The updates of the epoch under way; returns images per second."""
@@ -117,13 +117,14 @@ class Training:
             images_seen += len(labels)
             bar.advance()
             self.watch_losses(bar)
-            every = config.checkpoint.every_steps
-            if self.stop or (every and progress.step % every == 0 and step + 1 < steps):
+            every, stopping = config.checkpoint.every_steps, self.stop.signal
+            due = every and progress.step % every == 0 and step + 1 < steps
+            if due or stopping is not None:
                 self.check_finite()
                 self.commit(best=False)
-            if self.stop.signal is not None:
+            if stopping is not None:
                 bar.close()
-                raise Stopped(self.stop.signal)
+                raise Stopped(stopping)
         bar.close()
         self.check_finite()  # waits for the device, so the clock below is true
         return images_seen / max(time.perf_counter() - start, 1e-9)
