@@ -5,6 +5,7 @@
 
 import io
 import itertools
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,22 @@ def test_a_schedule_broken_anywhere_goes_on_with_the_same_floats(unit: str, inte
     count, largest = compare(unit, interval)
     assert largest == 0.0
     assert count == 27 * len(breaks())
+
+
+def test_a_schedule_broken_many_times_goes_on_with_the_same_floats() -> None:
+    draw = random.Random(0)
+    for name, option in options("steps", "step").items():
+        whole = run(*new(option), UPDATES)
+        cuts = [*sorted(draw.sample(range(UPDATES + 1), 6)), UPDATES]
+        optimizer, schedule = new(option)
+        trace: list[list[float]] = []
+        for cut in cuts:
+            trace += run(optimizer, schedule, cut)
+            states = optimizer.state_dict(), schedule.state_dict()
+            optimizer, schedule = new(option)
+            optimizer.load_state_dict(states[0])
+            schedule.load_state_dict(states[1])
+        assert trace == whole, name
 
 
 def test_every_option_is_among_those_that_are_broken() -> None:
