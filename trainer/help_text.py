@@ -1,6 +1,7 @@
 """`python -m trainer --help`."""
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,10 @@ def text() -> str:
     """The whole page."""
     lines = [HEAD, "", "Groups (group=option):"]
     for group in GROUP_NAMES:
-        lines.append(f"  {group:<10} {' '.join(options(group))}")
+        names = textwrap.wrap(" ".join(options(group)), 86)
+        lines += [
+            f"  {head:<10} {row}" for head, row in zip([group, *[""] * 9], names, strict=False)
+        ]
     lines += ["", "Keys and their defaults (key=value):"]
     lines += [f"  {key:<28} {value}" for key, value in _defaults().items()]
     lines += ["", "--cfg job prints the composed configuration; an option's keys are in it."]
@@ -56,4 +60,5 @@ def _defaults() -> dict[str, str]:
             if field.name in GROUP_NAMES or field.default is dataclasses.MISSING:
                 continue
             values[f"{place}{field.name}"] = field.default
-    return {key: "null" if value is None else str(value) for key, value in values.items()}
+    words = {None: "null", True: "true", False: "false"}
+    return {k: words[v] if v is None or isinstance(v, bool) else str(v) for k, v in values.items()}

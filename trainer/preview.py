@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints, and writes where asked, the curves; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m trainer.preview",
+        usage="%(prog)s [key=value ...] [--csv FILE] [--png FILE] [--metrics FILE]",
         description="Draws the LR against the update for one or many schedules.",
         epilog=USAGE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
