@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from comparison import assert_equal_runs, events, metrics, state
 from processes import TINY, Trainer, train
 
@@ -27,7 +28,7 @@ def test_the_same_run_twice_is_equal_and_another_seed_is_not(
     assert_equal_runs(untouched, tmp_path / "again")
     train([*TINY, "scheduler.warmup=1.5", "seed=4", "hydra.run.dir=other"], tmp_path)
     ours, other = state(untouched), state(tmp_path / "other")
-    assert ours["/model/conv1.weight"] != other["/model/conv1.weight"]
+    assert not torch.equal(ours["model/conv1.weight"], other["model/conv1.weight"])
     assert metrics(untouched) != metrics(tmp_path / "other")
 
 
@@ -99,7 +100,7 @@ def test_a_plateau_keeps_its_counters_over_a_resume(tmp_path: Path) -> None:
     train(["resume=cut"], tmp_path)
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
     reductions = state(tmp_path / "whole")
-    assert any(key.startswith("/scheduler/plateau/reductions") for key in reductions)
+    assert any(key.startswith("scheduler/plateau/reductions") for key in reductions)
     table = (tmp_path / "cut" / "lr.csv").read_text().splitlines()
     assert table[0] == "step,lr_^fc_1|2_,lr_rest"
     fc, rest = map(float, table[-1].split(",")[1:])

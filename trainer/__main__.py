@@ -45,12 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def show(text: str) -> int:
-    """Prints a text to a reader who may leave early."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        console.silence(sys.stdout)
-    return 0
+    """Prints a text to a reader who may leave early; returns 1 if it cannot be written."""
+    return 0 if console.say(text, sys.stdout) else 1
 
 
 def carry_out(plan: door.Start | door.Resume | door.Sweep, arguments: Sequence[str]) -> int:
@@ -137,11 +133,14 @@ def refuse(error: Exception) -> int:
 
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exception(error)
-    print(f"trainer: error: {console.one_line(error)}", file=sys.stderr)
+    console.say(f"trainer: error: {console.one_line(error)}", sys.stderr)
     bad_data = isinstance(error, DamagedFile | FloatingPointError)
     arguments = isinstance(error, ValueError | FileExistsError | NotADirectoryError)
     return 2 if arguments and not bad_data else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    console.finish(sys.stdout)
+    console.finish(sys.stderr)
+    sys.exit(code)

@@ -1,5 +1,6 @@
 """What is in a checkpoint, where it lies, and when it is refused."""
 
+import contextlib
 import io
 import pickle
 from collections.abc import Mapping
@@ -90,7 +91,7 @@ def save(
     torch.save(state, buffer)
     content = storage.sealed(buffer.getvalue())
     checkpoints = folder / FOLDER
-    checkpoints.mkdir(exist_ok=True)
+    storage.make_folder(checkpoints)
     path = checkpoints / f"step_{step:08d}.pt"
     # The step file comes last: it is what a resume goes by. A kill before it repeats the updates
     # since the commit before, and they write the same two files again.
@@ -99,7 +100,8 @@ def save(
     storage.write(checkpoints / "last.pt", content)
     storage.write(path, content)
     for old in [other for other in commits(folder) if other <= path][keep_last:]:
-        old.unlink()
+        with contextlib.suppress(OSError):  # the next commit tries again
+            old.unlink()
     return path, len(content)
 
 
@@ -189,7 +191,7 @@ def fingerprint(config: Config, *, precision: str, data_sha256: str) -> dict[str
         for key, value in flat(config.to_dict()).items()
         if key not in RUNTIME and not key.startswith(("checkpoint.", "log."))
     }
-    return values | {"precision": precision, "data.sha256": data_sha256}
+    return values | {"precision": precision, "data.sha256": data_sha256, "processes": 1}
 
 
 def check_fingerprint(saved: Mapping[str, Any], current: Mapping[str, Any], path: Path) -> None:
@@ -219,5 +221,5 @@ def supersede(commit: Commit) -> list[Path]:
         storage.write(own, commit.path.read_bytes())
     newer = [path for path in commits(folder) if int(path.stem.removeprefix("step_")) > step]
     for path in newer:
-        path.replace(path.with_name(f"{path.name}.superseded"))
+        storage.rename(path, path.with_name(f"{path.name}.superseded"))
     return newer

@@ -15,21 +15,62 @@ log = logging.getLogger("trainer")
 FILE_ONLY = {"file_only": True}  # for `extra`: what the command itself prints in its own words
 
 
+def say(text: str, stream: TextIO | None) -> bool:
+    """Prints a line above a progress bar; what cannot be printed must not stop a run.
+
+    Returns:
+        Whether it was printed, or its reader has gone and nobody misses it.
+    """
+    if stream is None:  # started without one
+        return True
+    try:
+        tqdm.write(text, file=stream)
+        stream.flush()
+    except UnicodeEncodeError:  # a terminal for ASCII
+        return say(text.encode("ascii", "backslashreplace").decode(), stream)
+    except (BrokenPipeError, ValueError):  # the reader has gone, or the stream is closed
+        silence(stream)
+    except OSError:  # a full disk behind a redirection
+        return False
+    return True
+
+
 class _Screen(logging.Handler):
     """Prints plain lines on standard output, above a progress bar where there is one."""
 
+    failed = False
+
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints one line."""
+        """Prints one line; says once where it cannot."""
         if getattr(record, "file_only", False):
             return
-        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        if stream is None:  # pyright: ignore  # started without one
-            return
-        try:
-            tqdm.write(self.format(record), file=stream)
-            stream.flush()
-        except (BrokenPipeError, ValueError):  # the reader has gone; the run has not
-            silence(stream)
+        to_errors = record.levelno >= logging.WARNING
+        printed = say(self.format(record), sys.stderr if to_errors else sys.stdout)
+        if not printed and not self.failed:
+            self.failed = True
+            name = "standard error" if to_errors else "standard output"
+            log.warning("warning: %s cannot be written; the lines are in trainer.log", name)
+
+
+class _LogFile(logging.FileHandler):
+    """`trainer.log`; a disk that is full for a while costs lines, not the run."""
+
+    failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Says once what cannot be written, and why."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self.failed:
+            self.failed = True
+            reason = error.strerror or str(error)
+            say(f"warning: {self.baseFilename}: {reason}; lines are missing there", sys.stderr)
+
+    def close(self) -> None:
+        """Closes the file, whether or not its last line could be written."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def one_line(error: Exception) -> str:
@@ -43,7 +84,18 @@ def one_line(error: Exception) -> str:
 def silence(stream: TextIO) -> None:
     """Sends what a closed stream still gets to nowhere, at the end of the process too."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def finish(stream: TextIO | None) -> None:
+    """Flushes a stream at the end of the process, which must not fail over its last line."""
+    if stream is not None:
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            silence(stream)
 
 
 @contextmanager
@@ -55,7 +107,7 @@ def logging_to(folder: Path, *, quiet: bool) -> Generator[None]:
         quiet: Print warnings and errors only; the file gets everything.
     """
     screen = _Screen(logging.WARNING if quiet else logging.INFO)
-    file = logging.FileHandler(folder / "trainer.log", encoding="utf-8")
+    file = _LogFile(folder / "trainer.log", encoding="utf-8", errors="backslashreplace")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -87,7 +139,10 @@ class EpochBar:
     def advance(self) -> None:
         """One update is done."""
         if self._bar is not None:
-            self._bar.update()
+            try:
+                self._bar.update()
+            except (OSError, ValueError):  # the terminal has gone; the run has not
+                self._bar = None
 
     def loss(self, value: float) -> None:
         """Shows the newest loss."""
@@ -97,7 +152,8 @@ class EpochBar:
     def close(self) -> None:
         """Removes the bar."""
         if self._bar is not None:
-            self._bar.close()
+            with contextlib.suppress(OSError, ValueError):
+                self._bar.close()
 
 
 def epoch_line(row: Mapping[str, float], split: str, epochs: int) -> str:

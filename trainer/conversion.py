@@ -32,13 +32,27 @@ def typed(saved: Mapping[str, Any]) -> DictConfig:
     """A saved configuration as a typed node that refuses unknown keys and wrong types.
 
     Raises:
-        ValueError: If it names an unknown option or key.
+        ValueError: If it names an unknown option or key, or would be resolved, not read.
     """
+    _check_plain(saved)
     values = {key: value for key, value in saved.items() if key not in GROUPS}
     node = OmegaConf.structured(Config)
     for group, options in GROUPS.items():
         node[group] = _typed_option(group, options, saved.get(group, {}))
     return OmegaConf.merge(node, values)  # pyright: ignore[reportReturnType]
+
+
+def _check_plain(saved: Any) -> None:
+    """What comes from a file is a value: an interpolation would look up the environment."""
+    if isinstance(saved, str) and "${" in saved:
+        raise ValueError(f"{saved}: is an interpolation, not a value")
+    inner: Any = ()
+    if isinstance(saved, Mapping):
+        inner = saved.values()
+    elif isinstance(saved, list):
+        inner = saved
+    for value in inner:
+        _check_plain(value)
 
 
 def _typed_option(key: str, options: Mapping[str, type[Any]], saved: Mapping[str, Any]) -> Any:

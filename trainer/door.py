@@ -208,7 +208,7 @@ def _saved_config(commit: "Commit", overrides: list[Override]) -> Config:
     saved: dict[str, Any] = commit.state["config"]
     try:
         node = typed(saved)
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{commit.path}: its configuration cannot be read: {reason}") from error
     node.resume = None

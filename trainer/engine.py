@@ -34,6 +34,12 @@ class EpochSums:
             torch.zeros((), dtype=torch.int64, device=device),
         )
 
+    def clear(self) -> None:
+        """The next epoch begins."""
+        self.losses.zero_()
+        self.correct.zero_()
+        self.skipped.zero_()
+
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Copies on the CPU."""
         return {

@@ -1,5 +1,6 @@
 """Loss and accuracy of a model on a set of images."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -33,20 +34,28 @@ class Evaluator:
         return Evaluator(images.images.to(device), images.labels.to(device), precision)
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module) -> tuple[float, float]:
-        """Mean loss and accuracy (a fraction); leaves the model in training mode."""
+    def __call__(self, model: nn.Module, check: Callable[[], object] = bool) -> tuple[float, float]:
+        """Mean loss and accuracy (a fraction); leaves the model in training mode.
+
+        Args:
+            model: The network.
+            check: Called before each batch; what it raises ends the evaluation.
+        """
         device = self.images.device
         normalise = Normalise(device)
         loss = torch.zeros((), dtype=torch.float64, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
         model.eval()
-        for images, labels in zip(
-            self.images.split(BATCH_SIZE), self.labels.split(BATCH_SIZE), strict=True
-        ):
-            with autocast(device, self.precision):
-                logits = model(normalise(images))
-            loss += F.cross_entropy(logits.float(), labels, reduction="sum")
-            correct += (logits.argmax(1) == labels).sum()
-        model.train()
+        try:
+            for images, labels in zip(
+                self.images.split(BATCH_SIZE), self.labels.split(BATCH_SIZE), strict=True
+            ):
+                check()
+                with autocast(device, self.precision):
+                    logits = model(normalise(images))
+                loss += F.cross_entropy(logits.float(), labels, reduction="sum")
+                correct += (logits.argmax(1) == labels).sum()
+        finally:
+            model.train()
         count = len(self.labels)
         return float(loss) / count, int(correct) / count

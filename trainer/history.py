@@ -16,6 +16,7 @@ class Progress:
         step_in_epoch: Updates completed in the epoch under way.
         step: Updates completed.
         seconds: Time spent, over all its interruptions.
+        train_seconds: Time that the updates of the epoch under way took.
         skipped_updates: Updates that the GradScaler left out, epoch under way excluded.
     """
 
@@ -23,6 +24,7 @@ class Progress:
     step_in_epoch: int = 0
     step: int = 0
     seconds: float = 0.0
+    train_seconds: float = 0.0
     skipped_updates: int = 0
 
     def advance(self) -> None:
@@ -34,6 +36,7 @@ class Progress:
         """The epoch under way is complete."""
         self.epoch += 1
         self.step_in_epoch = 0
+        self.train_seconds = 0.0
 
 
 Row = dict[str, float]

@@ -1,32 +1,79 @@
 """The views of a run's history: metrics.jsonl, lr.csv and TensorBoard's event file."""
 
+import contextlib
 import json
 import os
-import socket
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TextIO
-
-# protobuf makes these classes at run time, out of a type checker's sight
-from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
-from tensorboard.compat.proto.summary_pb2 import (
-    Summary,  # pyright: ignore[reportAttributeAccessIssue]
-)
-from tensorboard.summary.writer.record_writer import RecordWriter
+from typing import TextIO
 
 from trainer import storage
-from trainer.history import History, Row, public
+from trainer.console import log, one_line
+from trainer.event_file import EventFile
+from trainer.history import History, public
 
-Point = tuple[str, int, float, float]
-"""Tag, completed updates, value, wall-clock time."""
+Lines = Callable[[History, int], Iterator[str]]
+
+
+class TextView:
+    """A text file with one line per entry of the history.
+
+    Args:
+        path: The file.
+        header: Its first lines.
+        lines: Gives the lines from an entry on.
+        count: Counts the entries.
+    """
+
+    def __init__(
+        self, path: Path, header: str, lines: Lines, count: Callable[[History], int]
+    ) -> None:
+        self.path = path
+        self.header = header
+        self.lines = lines
+        self.count = count
+        self._file: TextIO | None = None
+        self._written = 0
+
+    def rebuild(self, history: History) -> None:
+        """Replaces the file by what the history says and opens it to go on.
+
+        Raises:
+            OSError: If it cannot be written; names it.
+        """
+        self.close()
+        storage.write_text(self.path, self.header + "".join(self.lines(history, 0)))
+        self._file = self.path.open("a", encoding="utf-8")
+        self._written = self.count(history)
+
+    def append(self, history: History) -> None:
+        """Adds what the history has gained since the last call."""
+        if self._file is None:
+            raise RuntimeError("rebuild comes first")
+        self._file.writelines(self.lines(history, self._written))
+        self._file.flush()
+        self._written = self.count(history)
+
+    def sync(self) -> None:
+        """Waits until the disk has it all."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Closes the file; what could not be written is given up."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+        self._file = None
 
 
 class Views:
     """Three files in a run folder that repeat what the checkpoint holds.
 
     They are written anew from the history at every start, then appended to after each commit, so
-    that each row and point stands in them exactly once wherever the run was killed.
+    that each row and point stands in them exactly once wherever the run was killed. Where an
+    append fails (a full disk), the training goes on, for the checkpoint has it all: the file is
+    written anew at the next commit.
 
     Args:
         folder: The run folder.
@@ -39,16 +86,25 @@ class Views:
         self, folder: Path, group_names: list[str], *, steps_per_epoch: int, every_steps: int
     ) -> None:
         self.folder = folder
-        self.steps_per_epoch = steps_per_epoch
-        self.every_steps = every_steps
         single = len(group_names) == 1
-        self.lr_header = ",".join(["step", *("lr" if single else f"lr_{g}" for g in group_names)])
-        self.lr_tags = ["lr"] if single else [f"lr/{group}" for group in group_names]
-        self._rows = 0
-        self._lrs = 0
-        self._metrics: TextIO | None = None
-        self._ledger: TextIO | None = None
-        self._events: BinaryIO | None = None
+        columns = ["lr"] if single else [f"lr_{group}" for group in group_names]
+        tags = ["lr"] if single else [f"lr/{group}" for group in group_names]
+        self._views = (
+            TextView(folder / "metrics.jsonl", "", _metrics_lines, lambda h: len(h.rows)),
+            TextView(
+                folder / "lr.csv",
+                ",".join(["step", *columns]) + "\n",
+                _ledger_lines,
+                lambda h: len(h.lrs),
+            ),
+            EventFile(
+                folder / "tensorboard",
+                tags,
+                steps_per_epoch=steps_per_epoch,
+                every_steps=every_steps,
+            ),
+        )
+        self._broken: set[Path] = set()
 
     def rebuild(self, history: History) -> None:
         """Replaces the files by what the history says and opens them to go on.
@@ -56,77 +112,60 @@ class Views:
         Raises:
             OSError: If one cannot be written; names it.
         """
-        self.close()
-        metrics, ledger = self.folder / "metrics.jsonl", self.folder / "lr.csv"
-        storage.write_text(metrics, "".join(_metrics_lines(history, 0)))
-        storage.write_text(ledger, f"{self.lr_header}\n" + "".join(_ledger_lines(history, 0)))
-        self._metrics = metrics.open("a", encoding="utf-8")
-        self._ledger = ledger.open("a", encoding="utf-8")
-        self._open_events(history)
-        self._rows, self._lrs = len(history.rows), len(history.lrs)
+        for view in self._views:
+            try:
+                view.rebuild(history)
+            except OSError as error:
+                raise OSError(error.errno, _reason(view.path, error)) from error
 
     def append(self, history: History) -> None:
-        """Adds what the history has gained since the last call."""
-        if self._metrics is None or self._ledger is None or self._events is None:
-            raise RuntimeError("rebuild comes first")
-        self._metrics.writelines(_metrics_lines(history, self._rows))
-        self._ledger.writelines(_ledger_lines(history, self._lrs))
-        _write_points(self._events, self._points(history, self._rows, self._lrs))
-        for file in (self._metrics, self._ledger, self._events):
-            file.flush()
-        self._rows, self._lrs = len(history.rows), len(history.lrs)
+        """Adds what the history has gained; a file that failed before is written anew."""
+        for view in self._views:
+            broken = view.path in self._broken
+            try:
+                if broken:
+                    view.rebuild(history)
+                    self._broken.discard(view.path)
+                    log.info("%s: can be written again and is complete", view.path)
+                else:
+                    view.append(history)
+            except OSError as error:
+                if not broken:
+                    self._broken.add(view.path)
+                    log.warning(
+                        "warning: %s; the training goes on: the checkpoint has it all, and the "
+                        "next commit writes this anew",
+                        _reason(view.path, error),
+                    )
+
+    def finish(self, history: History) -> None:
+        """Makes the files durable and complete at the end of a run.
+
+        Raises:
+            OSError: If one of them still cannot be written; names it and the way out.
+        """
+        for view in self._views:
+            try:
+                if view.path in self._broken:
+                    view.rebuild(history)
+                view.sync()
+            except OSError as error:
+                raise OSError(
+                    error.errno,
+                    f"{_reason(view.path, error)}; the run is trained and committed to its end: "
+                    f"resume={self.folder} writes what is missing",
+                ) from error
 
     def close(self) -> None:
         """Closes the files."""
-        for file in (self._metrics, self._ledger, self._events):
-            if file is not None:
-                file.close()
-        self._metrics = self._ledger = self._events = None
-
-    def _open_events(self, history: History) -> None:
-        folder = self.folder / "tensorboard"
-        folder.mkdir(exist_ok=True)
-        before = list(folder.glob("events.out.tfevents.*"))
-        # A new name each time: a TensorBoard that is watching reads new files, not replaced ones.
-        now = time.time()
-        path = folder / f"events.out.tfevents.{now:.6f}.{socket.gethostname()}.{os.getpid()}"
-        file = path.open("wb")
-        RecordWriter(file).write(
-            Event(wall_time=now, file_version="brain.Event:2").SerializeToString()
-        )
-        _write_points(file, self._points(history, 0, 0))
-        file.flush()
-        for old in before:
-            old.unlink()
-        self._events = file
-
-    def _points(self, history: History, rows: int, lrs: int) -> Iterator[Point]:
-        """The points of the history from row and update on, in order of the updates."""
-        now = time.time()
-        times = {int(row["step"]): row["time"] for row in history.rows}
-        moment = now
-        for k in range(len(history.lrs) - 1, lrs - 1, -1):  # an update's time is its epoch's
-            moment = times.get(k + 1, moment)
-            times[k + 1] = moment
-        left = iter(history.rows[rows:])
-        row = next(left, None)
-        for k in range(lrs, len(history.lrs)):
-            step = k + 1
-            if step == 1 or step % self.every_steps == 0 or step % self.steps_per_epoch == 0:
-                for tag, lr in zip(self.lr_tags, history.lrs[k], strict=True):
-                    yield tag, step, lr, times[step]
-                if history.momenta:
-                    yield "momentum", step, history.momenta[k], times[step]
-            while row is not None and row["step"] <= step:
-                yield from _row_points(row)
-                row = next(left, None)
+        for view in self._views:
+            view.close()
 
 
-def _row_points(row: Row) -> Iterator[Point]:
-    for key, value in row.items():
-        tag = "speed/images_per_second" if key == "images_per_second" else key
-        if "/" in tag:
-            yield tag, int(row["step"]), value, row["time"]
+def _reason(path: Path, error: OSError) -> str:
+    """What went wrong, with the file it is about; what `storage` raises names it already."""
+    text = one_line(error)
+    return text if str(path) in text else f"{path}: cannot be written: {text}"
 
 
 def _metrics_lines(history: History, start: int) -> Iterator[str]:
@@ -137,13 +176,3 @@ def _metrics_lines(history: History, start: int) -> Iterator[str]:
 def _ledger_lines(history: History, start: int) -> Iterator[str]:
     for k in range(start, len(history.lrs)):
         yield ",".join([str(k), *map(repr, history.lrs[k])]) + "\n"
-
-
-def _write_points(file: BinaryIO, points: Iterator[Point]) -> None:
-    # Written record by record in this thread: TensorBoard's own writer queues events in another
-    # one, which loses the last of them in a crash and hides a full disk until the next call.
-    writer = RecordWriter(file)
-    for tag, step, value, wall_time in points:
-        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-        event = Event(wall_time=wall_time, step=step, summary=summary)
-        writer.write(event.SerializeToString())

@@ -7,7 +7,7 @@ import torch
 
 from trainer import checkpoint, device, storage, summary
 from trainer.config import Config
-from trainer.console import FILE_ONLY, log, logging_to
+from trainer.console import FILE_ONLY, log, logging_to, one_line
 from trainer.evaluation import Evaluator
 from trainer.run import Run
 from trainer.schedules.linter import lint
@@ -61,19 +61,17 @@ def carry_out(run: Run, folder: Path, stop: StopRequest, command: Sequence[str])
         summary.write_config(folder, run.config)
         summary.write_summary(folder, run, status="running", command=command)
         training.train()
-        final = final_test(run, folder)
+        final = final_test(run, folder, stop)
+        training.views.finish(run.history)
         entries = summary.write_summary(folder, run, status="done", command=command, **final)
     except Stopped as stopped:
         step = run.progress.step
         log.warning("stopped by %s after update %d; resume=%s goes on", stopped, step, folder)
-        summary.write_summary(folder, run, status="stopped", command=command)
+        note_end(folder, run, "stopped", command)
         raise
     except (FloatingPointError, OSError, RuntimeError) as error:
         log.error("failed", exc_info=error, extra=FILE_ONLY)
-        try:
-            summary.write_summary(folder, run, status="failed", command=command, error=str(error))
-        except OSError as second:  # a full disk; the first error is the one to report
-            log.warning("warning: %s", second)
+        note_end(folder, run, "failed", command, error=one_line(error))
         if isinstance(error, torch.OutOfMemoryError):
             raise MemoryError(
                 f"batch_size={run.config.batch_size}: {run.device} is out of memory; accumulate=2 "
@@ -84,6 +82,14 @@ def carry_out(run: Run, folder: Path, stop: StopRequest, command: Sequence[str])
         if training is not None:
             training.views.close()
     return conclude(run, folder, entries)
+
+
+def note_end(folder: Path, run: Run, status: str, command: Sequence[str], **more: str) -> None:
+    """Notes in summary.json how a run ended; a full disk must not hide that."""
+    try:
+        summary.write_summary(folder, run, status=status, command=command, **more)
+    except OSError as error:
+        log.warning("warning: %s", one_line(error))
 
 
 def is_complete(run: Run, folder: Path) -> bool:
@@ -163,16 +169,16 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
         log.info("resumed from %s at update %d", commit.path, run.progress.step)
         here = device.environment(run.device)
         for name, value in commit.state["environment"].items():
-            if value != here[name]:
+            if value != here.get(name):
                 log.warning(
                     "warning: %s was %s, is %s: results may differ in the last bits",
                     name,
                     value,
-                    here[name],
+                    here.get(name),
                 )
 
 
-def final_test(run: Run, folder: Path) -> dict[str, dict[str, float]]:
+def final_test(run: Run, folder: Path, stop: StopRequest) -> dict[str, dict[str, float]]:
     """The test set, read once: with the last and the best weights, if a validation set was used."""
     if run.data.split == "test":
         return {}
@@ -185,7 +191,7 @@ def final_test(run: Run, folder: Path) -> dict[str, dict[str, float]]:
         log.warning("warning: the best weights cannot be tested: %s", error)
     for name in sorted(weights):  # the last weights last: they stay in the model
         run.model.load_state_dict(weights[name])
-        loss, accuracy = evaluator(run.model)
+        loss, accuracy = evaluator(run.model, stop.check)
         result[f"test_{name}"] = {"loss": loss, "accuracy": accuracy}
         log.info("test set, %s weights: loss %.4f accuracy %.2f%%", name, loss, accuracy * 100)
     return result

@@ -29,6 +29,11 @@ class StopRequest:
         """Whether a stop was asked for."""
         return self.signal is not None
 
+    def check(self) -> None:
+        """Raises Stopped if a stop was asked for."""
+        if self.signal is not None:
+            raise Stopped(self.signal)
+
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Handles a signal; a Ctrl-C behind another one does not wait for the commit."""
         if number == signal.SIGINT and self.signal is not None:

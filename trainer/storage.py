@@ -40,6 +40,29 @@ def write(path: Path, content: bytes) -> None:
         raise OSError(error.errno, message) from error
 
 
+def rename(path: Path, target: Path) -> None:
+    """Renames a file within its folder, durably.
+
+    Raises:
+        OSError: If it cannot be renamed.
+    """
+    path.replace(target)
+    _sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, durably; one that is there stays.
+
+    Raises:
+        OSError: If it cannot be made, or a file is in the way.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
 def write_text(path: Path, text: str) -> None:
     """Like `write`, for UTF-8 text."""
     write(path, text.encode())
@@ -84,7 +107,7 @@ def locked(folder: Path) -> Generator[None]:
     Raises:
         BlockingIOError: If another process holds it; names its pid and host.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / ".lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -10,6 +10,7 @@ import torch
 from trainer import checkpoint, console, summary
 from trainer.console import log
 from trainer.data.epoch_table import epoch_table
+from trainer.epoch_row import epoch_row
 from trainer.history import Row
 from trainer.logs import Views
 from trainer.loss_reader import LossReader, first_non_finite
@@ -76,12 +77,12 @@ class Training:
         run, progress = self.run, self.run.progress
         options, epochs = run.config.checkpoint, run.config.epochs
         while progress.epoch < epochs:
-            images = self.train_epoch()
+            self.train_epoch()
             evaluated = (
                 progress.epoch + 1 == epochs
                 or (progress.epoch + 1) % run.config.evaluate_every == 0
             )
-            row = self.finish_epoch(images, evaluated=evaluated)
+            row = self.finish_epoch(evaluated=evaluated)
             best = evaluated and self.is_best(row)
             due = progress.epoch % options.every_epochs == 0 or progress.epoch == epochs
             stopping = self.stop.signal  # read once: it may come between the two questions
@@ -92,8 +93,8 @@ class Training:
             if stopping is not None and progress.epoch < epochs:
                 raise Stopped(stopping)
 
-    def train_epoch(self) -> float:
-        """The updates of the epoch under way; returns images per second."""
+    def train_epoch(self) -> None:
+        """The updates of the epoch under way."""
         run, progress, config = self.run, self.run.progress, self.run.config
         table = epoch_table(
             config.seed,
@@ -105,7 +106,7 @@ class Training:
         title = f"epoch {progress.epoch + 1}/{config.epochs}"
         done, steps = progress.step_in_epoch, run.steps_per_epoch
         bar = console.EpochBar(show=self.bar, title=title, total=steps, done=done)
-        start, images_seen = time.perf_counter(), 0
+        start = time.perf_counter() - progress.train_seconds
         for step in range(done, steps):
             images, labels = run.loader.batch(table, step)
             run.history.lrs.append([float(g["lr"]) for g in run.optimizer.param_groups])
@@ -114,56 +115,48 @@ class Training:
             run.update(images, labels, run.sums, step)
             run.scheduler.step()
             progress.advance()
-            images_seen += len(labels)
             bar.advance()
             self.watch_losses(bar)
             every, stopping = config.checkpoint.every_steps, self.stop.signal
             due = every and progress.step % every == 0 and step + 1 < steps
             if due or stopping is not None:
                 self.check_finite()
+                progress.train_seconds = time.perf_counter() - start
                 self.commit(best=False)
             if stopping is not None:
                 bar.close()
                 raise Stopped(stopping)
         bar.close()
         self.check_finite()  # waits for the device, so the clock below is true
-        return images_seen / max(time.perf_counter() - start, 1e-9)
+        progress.train_seconds = time.perf_counter() - start
 
-    def finish_epoch(self, images_per_second: float, *, evaluated: bool) -> Row:
-        """Evaluates, shows the metrics to a plateau, and moves on to the next epoch."""
-        run, progress, sums = self.run, self.run.progress, self.run.sums
-        losses = self.reader.read(run.steps_per_epoch).double()
-        sizes = _batch_sizes(run)
-        trained_on = sum(sizes)
-        weighted = sum(loss * n for loss, n in zip(losses.tolist(), sizes, strict=True))
-        skipped = int(sums.skipped)
-        progress.skipped_updates += skipped
-        row: Row = {
-            "epoch": progress.epoch + 1,
-            "step": progress.step,
-            "lr": run.history.lrs[-1][0],
-            "train/loss": weighted / trained_on,
-            "train/accuracy": int(sums.correct) / trained_on,
-        }
-        split = run.data.split
-        if evaluated:
-            row[f"{split}/loss"], row[f"{split}/accuracy"] = run.evaluator(run.model)
+    def finish_epoch(self, *, evaluated: bool) -> Row:
+        """Evaluates, shows the metrics to a plateau, and moves on to the next epoch.
+
+        Raises:
+            Stopped: If a signal came while evaluating; the epoch is committed as trained but not
+                evaluated, and a resume goes on with its evaluation.
+        """
+        run, progress = self.run, self.run.progress
+        evaluation = self.evaluate() if evaluated else None
         progress.seconds = self.seconds()
-        before = run.history.rows[-1]["total_seconds"] if run.history.rows else 0.0
-        row["skipped_updates"] = skipped
-        row["seconds"] = round(progress.seconds - before, 3)
-        row["images_per_second"] = round(images_per_second, 1)
-        row["total_seconds"] = progress.seconds
-        row["time"] = time.time()
+        row = epoch_row(run, self.reader.read(run.steps_per_epoch), evaluation)
+        progress.skipped_updates += int(row["skipped_updates"])
         if evaluated:
-            self._check_evaluation(row, split)
+            self._check_evaluation(row, run.data.split)
             run.history.rows.append(row)
             self._observe(row)
         progress.next_epoch()
-        sums.losses.zero_()
-        sums.correct.zero_()
-        sums.skipped.zero_()
+        run.sums.clear()
         return row
+
+    def evaluate(self) -> tuple[float, float]:
+        """Loss and accuracy of the evaluated images; a stop does not wait for them."""
+        try:
+            return self.run.evaluator(self.run.model, self.stop.check)
+        except Stopped:
+            self.commit(best=False)
+            raise
 
     def commit(self, *, best: bool) -> None:
         """The durable point; the views follow it."""
@@ -171,16 +164,26 @@ class Training:
         self.views.append(self.run.history)
 
     def save(self, *, best: bool) -> None:
-        """Writes a checkpoint."""
+        """Writes a checkpoint.
+
+        Raises:
+            OSError: If it cannot be written; names the file, and what is there to go on from.
+        """
         run = self.run
         run.progress.seconds = self.seconds()
-        checkpoint.save(
-            self.folder,
-            run.state_dict(),
-            run.progress.step,
-            keep_last=run.config.checkpoint.keep_last,
-            best=best,
-        )
+        try:
+            checkpoint.save(
+                self.folder,
+                run.state_dict(),
+                run.progress.step,
+                keep_last=run.config.checkpoint.keep_last,
+                best=best,
+            )
+        except OSError as error:
+            way_out = f"{console.one_line(error)}; {self._last_good()}"
+            if checkpoint.commits(self.folder):
+                way_out += f"; resume={self.folder} goes on from there"
+            raise OSError(error.errno, way_out) from error
 
     def seconds(self) -> float:
         """Time spent on the run so far, by this process and earlier ones."""
@@ -247,8 +250,3 @@ class Training:
     def _last_good(self) -> str:
         found = checkpoint.commits(self.folder)
         return f"the last good checkpoint is {found[0]}" if found else "there is no checkpoint yet"
-
-
-def _batch_sizes(run: Run) -> list[int]:
-    size, images = run.config.batch_size, len(run.data.train)
-    return [min(size, images - step * size) for step in range(run.steps_per_epoch)]

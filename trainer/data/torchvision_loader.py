@@ -15,6 +15,7 @@ from trainer.data.image_set import ImageSet
 
 Row = tuple[int, int, int, bool]
 Sample = tuple[torch.Tensor, int]
+WORKER_TIMEOUT = 300  # seconds without a batch before a worker counts as hung
 
 
 class TorchvisionLoader:
@@ -44,6 +45,7 @@ class TorchvisionLoader:
             batch_sampler=self.sampler,
             num_workers=workers,
             pin_memory=device.type == "cuda",
+            timeout=WORKER_TIMEOUT if workers else 0,
             # Each iteration draws a seed for the workers; from the global generator it would
             # change what the model draws.
             generator=torch.Generator(),
@@ -53,12 +55,24 @@ class TorchvisionLoader:
         self._next: tuple[EpochTable, int] | None = None
 
     def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Batch `step` of the epoch, like `DeviceLoader.batch`; fastest when asked for in order."""
+        """Batch `step` of the epoch, like `DeviceLoader.batch`; fastest when asked for in order.
+
+        Raises:
+            ChildProcessError: If a worker process died or hangs.
+        """
         expected = self._next is not None and self._next[0] is table and self._next[1] == step
         if not expected or self._batches is None:
             self.sampler.start(table, step)
             self._batches = iter(self.loader)
-        images, labels = next(self._batches)
+        try:
+            images, labels = next(self._batches)
+        except RuntimeError as error:
+            if not self.loader.num_workers:
+                raise
+            raise ChildProcessError(
+                f"data.workers={self.loader.num_workers}: {error}; data.loader=device needs no "
+                "worker processes and gives the same batches"
+            ) from error
         self._next = (table, step + 1)
         images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
         return images, labels.to(self.device, non_blocking=True)

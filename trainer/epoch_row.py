@@ -1,0 +1,44 @@
+"""What an epoch came to, as a row of the history."""
+
+import time
+
+import torch
+
+from trainer.history import Row
+from trainer.run import Run
+
+
+def epoch_row(run: Run, losses: torch.Tensor, evaluation: tuple[float, float] | None) -> Row:
+    """The row of the epoch that has just been trained.
+
+    Args:
+        run: With `progress.seconds` up to date, and the epoch's sums.
+        losses: `(steps_per_epoch,)`: the mean loss of each batch.
+        evaluation: Loss and accuracy on the evaluated images; None: not evaluated.
+    """
+    progress, split = run.progress, run.data.split
+    sizes = _batch_sizes(run)
+    trained_on = sum(sizes)
+    weighted = zip(losses.double().tolist(), sizes, strict=True)
+    before = run.history.rows[-1]["total_seconds"] if run.history.rows else 0.0
+    row: Row = {
+        "epoch": progress.epoch + 1,
+        "step": progress.step,
+        "lr": run.history.lrs[-1][0],
+        "train/loss": sum(loss * size for loss, size in weighted) / trained_on,
+        "train/accuracy": int(run.sums.correct) / trained_on,
+    }
+    if evaluation is not None:
+        row[f"{split}/loss"], row[f"{split}/accuracy"] = evaluation
+    return row | {
+        "skipped_updates": int(run.sums.skipped),
+        "seconds": round(progress.seconds - before, 3),
+        "images_per_second": round(trained_on / max(progress.train_seconds, 1e-9), 1),
+        "total_seconds": progress.seconds,
+        "time": time.time(),
+    }
+
+
+def _batch_sizes(run: Run) -> list[int]:
+    size, images = run.config.batch_size, len(run.data.train)
+    return [min(size, images - step * size) for step in range(run.steps_per_epoch)]
