@@ -18,6 +18,8 @@ from pathlib import Path
 from trainer import __version__, console, door, folders, help_text
 from trainer.arguments import CONF
 
+FULL_ERROR = "HYDRA_FULL_ERROR"
+TRACEBACKS = os.environ.get(FULL_ERROR) == "1"
 USER_ERRORS = (ValueError, OSError, FloatingPointError, MemoryError)
 
 
@@ -87,10 +89,19 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
     flags = ["-m"] if isinstance(plan, door.Sweep) else []
     sys.argv = [sys.argv[0], *plan.arguments, *flags]
     run = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)
+    # Hydra would print an error of its own (a full disk, say) with a traceback, and leave.
+    before, os.environ[FULL_ERROR] = os.environ.get(FULL_ERROR), "1"
     try:
         run()
     except KeyboardInterrupt:
         return codes[-1] if codes else 130
+    except OSError as error:  # a run's own errors have become exit codes
+        reason = f"Hydra's record of the run cannot be written: {console.one_line(error)}"
+        raise OSError(error.errno, reason) from error
+    finally:
+        os.environ.pop(FULL_ERROR)
+        if before is not None:
+            os.environ[FULL_ERROR] = before
     failed = [number for number, code in enumerate(codes) if code]
     if isinstance(plan, door.Sweep):
         done = f"sweep: {len(codes) - len(failed)} of {plan.count} jobs done"
@@ -131,7 +142,7 @@ def refuse(error: Exception) -> int:
     """Prints an error in one line; returns the exit code that belongs to it."""
     from trainer.storage import DamagedFile
 
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+    if TRACEBACKS:
         traceback.print_exception(error)
     console.say(f"trainer: error: {console.one_line(error)}", sys.stderr)
     bad_data = isinstance(error, DamagedFile | FloatingPointError)

@@ -99,10 +99,16 @@ def save(
         storage.write(checkpoints / "best.pt", content)
     storage.write(checkpoints / "last.pt", content)
     storage.write(path, content)
-    for old in [other for other in commits(folder) if other <= path][keep_last:]:
+    rotate(folder, step, keep_last)
+    return path, len(content)
+
+
+def rotate(folder: Path, step: int, keep_last: int) -> None:
+    """Removes all commits but the newest up to an update; a newer one is damaged, and stays."""
+    newest = folder / FOLDER / f"step_{step:08d}.pt"
+    for old in [path for path in commits(folder) if path <= newest][keep_last:]:
         with contextlib.suppress(OSError):  # the next commit tries again
             old.unlink()
-    return path, len(content)
 
 
 def commits(folder: Path) -> list[Path]:

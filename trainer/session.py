@@ -85,7 +85,12 @@ def carry_out(run: Run, folder: Path, stop: StopRequest, command: Sequence[str])
 
 
 def note_end(folder: Path, run: Run, status: str, command: Sequence[str], **more: str) -> None:
-    """Notes in summary.json how a run ended; a full disk must not hide that."""
+    """Notes in summary.json how a run ended; a full disk must not hide that.
+
+    Without a first commit there is no run: the same command can start it.
+    """
+    if not checkpoint.commits(folder):
+        return
     try:
         summary.write_summary(folder, run, status=status, command=command, **more)
     except OSError as error:

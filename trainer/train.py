@@ -63,6 +63,8 @@ class Training:
         )
         if not checkpoint.commits(folder):
             training.save(best=False)
+        # what a kill behind the last commit left
+        checkpoint.rotate(folder, run.progress.step, run.config.checkpoint.keep_last)
         views.rebuild(run.history)
         return training
 
