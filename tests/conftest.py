@@ -4,4 +4,4 @@ import os
 # another, and results do not depend on what else runs.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import faults  # noqa: E402, F401  # loads the fault library into every process started from here
+import faults  # noqa: F401  # loads the fault library into every process started from here

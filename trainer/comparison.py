@@ -41,9 +41,7 @@ class Difference:
 def entries(state: Mapping[str, Any]) -> dict[str, Any]:
     """A checkpoint as one flat table, in the order of its keys, clocks and places left out."""
     plain = {key: value for key, value in state.items() if key not in ELSEWHERE}
-    return {
-        key: value for key, value in _flat(plain, "") if key.rpartition("/")[2] not in CLOCKS
-    }
+    return {key: value for key, value in _flat(plain, "") if key.rpartition("/")[2] not in CLOCKS}
 
 
 def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+# Only this process draws. tqdm's own lock is for several, and a killed process would leave it
+# behind for Python to complain about.
+tqdm.set_lock(threading.RLock())
 log = logging.getLogger("trainer")
 FILE_ONLY = {"file_only": True}  # for `extra`: what the command itself prints in its own words
 

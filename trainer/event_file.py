@@ -110,6 +110,9 @@ class EventFile:
             while row is not None and row["step"] <= step:
                 yield from _row_points(row)
                 row = next(left, None)
+        while row is not None:  # of an epoch whose last LR was there before: it was stopped there
+            yield from _row_points(row)
+            row = next(left, None)
 
 
 def _row_points(row: Row) -> Iterator[Point]:

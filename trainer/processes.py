@@ -1,4 +1,4 @@
-"""`python -m trainer` in processes of their own, forked from one that has imported torch already."""
+"""`python -m trainer` in a process of its own, forked from one that has imported torch."""
 
 import itertools
 import multiprocessing
@@ -20,9 +20,10 @@ class TrainerProcess:
 
     Args:
         arguments: As on the command line.
-        folder: Its current directory; `.process_<n>.out` and `.err` there get what it prints.
+        folder: Its current directory.
+        printed: Where the files lie that get what it prints; None: in its current directory.
         prepare: Called in the process before anything else; must be picklable.
-        stdout: Where it prints instead.
+        stdout: Where its standard output goes instead.
     """
 
     def __init__(
@@ -30,16 +31,19 @@ class TrainerProcess:
         arguments: list[str],
         folder: Path,
         *,
+        printed: Path | None = None,
         prepare: Callable[[], object] | None = None,
         stdout: Path | None = None,
     ) -> None:
-        stem = folder / f".process_{os.getpid()}_{next(_numbers)}"
+        stem = (printed or folder) / f".process_{os.getpid()}_{next(_numbers)}"
         self._out = stdout or stem.with_suffix(".out")
         self._err = stem.with_suffix(".err")
         self.process: BaseProcess = _context.Process(
             target=_main, args=(arguments, folder, self._out, self._err, prepare)
         )
         self.process.start()
+        while not self._err.exists() and self.process.is_alive():  # it takes no signals before
+            time.sleep(0.001)
 
     @property
     def out(self) -> str:
@@ -77,10 +81,11 @@ class TrainerProcess:
 def _main(
     arguments: list[str], folder: Path, out: Path, err: Path, prepare: Callable[[], object] | None
 ) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # as `python -m trainer` begins
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
     os.chdir(folder)
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["trainer"]
     from trainer import console
     from trainer.__main__ import main

@@ -34,6 +34,7 @@ def run_session(
         FileNotFoundError: If the data set or the `init` checkpoint is missing.
         FloatingPointError: If the loss is not finite.
         MemoryError: If the device is out of memory.
+        ChildProcessError: If a data worker died or hangs.
         Stopped: If SIGTERM or SIGINT came; the state is committed.
     """
     for place in (folder, folder / checkpoint.FOLDER):
@@ -72,16 +73,29 @@ def carry_out(run: Run, folder: Path, stop: StopRequest, command: Sequence[str])
     except (FloatingPointError, OSError, RuntimeError) as error:
         log.error("failed", exc_info=error, extra=FILE_ONLY)
         note_end(folder, run, "failed", command, error=one_line(error))
-        if isinstance(error, torch.OutOfMemoryError):
-            raise MemoryError(
-                f"batch_size={run.config.batch_size}: {run.device} is out of memory; accumulate=2 "
-                "or a smaller batch needs less"
-            ) from error
+        if (known := explained(error, run)) is not None:
+            raise known from error
         raise
     finally:
         if training is not None:
             training.views.close()
     return conclude(run, folder, entries)
+
+
+def explained(error: Exception, run: Run) -> Exception | None:
+    """What torch reports with a type or words of its own, as an error with key and way out."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return MemoryError(
+            f"batch_size={run.config.batch_size}: {run.device} is out of memory; accumulate=2 "
+            "or a smaller batch needs less"
+        )
+    # torch raises this wherever the main thread is when a worker dies, or in the loader
+    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader"):
+        return ChildProcessError(
+            f"data.workers={run.config.data.workers}: {str(error).splitlines()[0]}; resume goes on "
+            "from the last commit; data.loader=device needs no worker processes"
+        )
+    return None
 
 
 def note_end(folder: Path, run: Run, status: str, command: Sequence[str], **more: str) -> None:

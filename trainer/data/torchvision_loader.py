@@ -55,24 +55,12 @@ class TorchvisionLoader:
         self._next: tuple[EpochTable, int] | None = None
 
     def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Batch `step` of the epoch, like `DeviceLoader.batch`; fastest when asked for in order.
-
-        Raises:
-            ChildProcessError: If a worker process died or hangs.
-        """
+        """Batch `step` of the epoch, like `DeviceLoader.batch`; fastest when asked for in order."""
         expected = self._next is not None and self._next[0] is table and self._next[1] == step
         if not expected or self._batches is None:
             self.sampler.start(table, step)
             self._batches = iter(self.loader)
-        try:
-            images, labels = next(self._batches)
-        except RuntimeError as error:
-            if not self.loader.num_workers:
-                raise
-            raise ChildProcessError(
-                f"data.workers={self.loader.num_workers}: {error}; data.loader=device needs no "
-                "worker processes and gives the same batches"
-            ) from error
+        images, labels = next(self._batches)
         self._next = (table, step + 1)
         images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
         return images, labels.to(self.device, non_blocking=True)

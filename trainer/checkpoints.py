@@ -1,0 +1,163 @@
+"""`python -m trainer.checkpoints`: what they hold, how two differ, whether they are whole."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer import checkpoint, console, storage
+from trainer.comparison import differences, digest, entries
+from trainer.conversion import flat
+
+EXAMPLES = """\
+examples:
+  python -m trainer.checkpoints inspect outputs/2026-11-21/10-00-00
+  python -m trainer.checkpoints diff one/checkpoints/last.pt other/checkpoints/last.pt
+  python -m trainer.checkpoints verify outputs/*/*
+
+A folder stands for its newest checkpoint; verify looks at all that it has.
+exit code: 0 whole and, for diff, equal bit for bit; 1 damaged or different; 2 a mistake"""
+SHOWN = 12  # differences before "and n more"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints what was asked for; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer.checkpoints",
+        description="Looks into checkpoints; changes nothing and runs nothing that is in them.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    one = commands.add_parser("inspect", help="what each holds")
+    one.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    one.add_argument("--tensors", action="store_true", help="list every tensor")
+    two = commands.add_parser("diff", help="how two differ")
+    two.add_argument("files", nargs=2, type=Path, metavar="FILE")
+    three = commands.add_parser("verify", help="whether every bit is what was written")
+    three.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    flags = parser.parse_args(arguments)
+    try:
+        if flags.command == "inspect":
+            lines, code = _inspected(flags.files, tensors=flags.tensors), 0
+        elif flags.command == "diff":
+            lines, code = diff(*flags.files)
+        else:
+            lines, code = verify(flags.files)
+    except (ValueError, OSError) as error:
+        console.say(f"trainer: error: {console.one_line(error)}", sys.stderr)
+        return 1 if isinstance(error, storage.DamagedFile | OSError) else 2
+    for line in lines:
+        console.say(line, sys.stdout)
+    return code
+
+
+def _inspected(places: Sequence[Path], *, tensors: bool) -> list[str]:
+    found = [inspect(place, tensors=tensors) for place in places]
+    return [line for number, lines in enumerate(found) for line in (["", *lines][not number :])]
+
+
+def inspect(place: Path, *, tensors: bool = False) -> list[str]:
+    """What a checkpoint holds, in lines.
+
+    Args:
+        place: A checkpoint, or a run folder for its newest.
+        tensors: List every tensor.
+
+    Raises:
+        DamagedFile: If it is damaged.
+        FileNotFoundError: If there is none.
+    """
+    commit = checkpoint.find(place)
+    state = commit.state
+    table, progress, rows = entries(state), state["progress"], state["history"]["rows"]
+    config, done = flat(state["config"]), state["progress"]["step_in_epoch"]
+    held = {key: value for key, value in table.items() if isinstance(value, torch.Tensor)}
+    names = ("model.name", "optimizer.name", "scheduler.name", "data.name", "data.sha256")
+    lines = [
+        f"{commit.path}: whole, {commit.path.stat().st_size:,} bytes",
+        f"  content     sha256 {digest(table)}",
+        f"  format      {state['format']}",
+        f"  position    {progress['epoch']} of {config['epochs']} epochs"
+        + (f" and {done} updates" if done else "")
+        + f", update {progress['step']}, {progress['seconds']:.1f} s",
+        *(
+            f"  {name:<11} {state['fingerprint'].get(name, config.get(name))}"
+            for name in names
+            if name in state["fingerprint"] or name in config
+        ),
+        f"  precision   {state['fingerprint']['precision']}",
+        f"  environment {', '.join(f'{k} {v}' for k, v in state['environment'].items())}",
+        f"  lr          {', '.join(str(g['lr']) for g in state['optimizer']['param_groups'])}",
+        f"  last row    {_row(rows[-1]) if rows else 'not evaluated yet'}",
+        f"  tensors     {len(held)}, {sum(t.numel() for t in held.values()):,} values",
+    ]
+    if tensors:
+        lines += [f"    {k}  {v.dtype} {tuple(v.shape)}" for k, v in held.items()]
+    return lines
+
+
+def _row(row: dict[str, float]) -> str:
+    return ", ".join(f"{key} {value:.4f}" for key, value in row.items() if "/" in key)
+
+
+def diff(one: Path, other: Path) -> tuple[list[str], int]:
+    """How two checkpoints differ, in lines, and the exit code: 0 for equal bit for bit.
+
+    Raises:
+        DamagedFile: If one is damaged.
+        FileNotFoundError: If one is not there.
+    """
+    first, second = checkpoint.find(one), checkpoint.find(other)
+    settings = differences(flat(first.state["config"]), flat(second.state["config"]))
+    ours, theirs = entries(first.state), entries(second.state)
+    results = [d for d in differences(ours, theirs) if not d.where.startswith("fingerprint/")]
+    lines = [f"{first.path}", f"{second.path}"]
+    lines += _listed("settings", settings) + _listed("content", results)
+    if not results:
+        lines.append(f"equal bit for bit: sha256 {digest(ours)}")
+    return lines, 1 if results else 0
+
+
+def _listed(title: str, found: Sequence[Any]) -> list[str]:
+    if not found:
+        return []
+    lines = [f"{title}: {len(found)} differ", *(f"  {d}" for d in found[:SHOWN])]
+    return lines + ([f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else [])
+
+
+def verify(places: Sequence[Path]) -> tuple[list[str], int]:
+    """Whether each checkpoint is what was written, in lines, and the exit code.
+
+    Raises:
+        FileNotFoundError: If a place holds no checkpoint.
+    """
+    lines: list[str] = []
+    code = 0
+    for file in [file for place in places for file in _files(place)]:
+        try:
+            state = checkpoint.load(file)
+            lines.append(f"{file}: whole, update {state['progress']['step']}")
+        except ValueError as error:
+            lines.append(str(error))
+            code = 1
+    return lines, code
+
+
+def _files(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place]
+    folder = place if place.name == checkpoint.FOLDER else place / checkpoint.FOLDER
+    found = sorted(folder.glob("*.pt"))
+    if not found:
+        raise FileNotFoundError(f"{place}: there is no checkpoint")
+    return found
+
+
+if __name__ == "__main__":
+    code = main()
+    console.finish(sys.stdout)
+    sys.exit(code)
