@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +103,12 @@ def finish(stream: TextIO | None) -> None:
             silence(stream)
 
 
+def _show_warning(message: Warning | str, *where: object) -> None:
+    """A library's warning as a line of ours, without the line of its code."""
+    del where
+    log.warning("warning: %s", " ".join(str(message).split()))
+
+
 @contextmanager
 def logging_to(folder: Path, *, quiet: bool) -> Generator[None]:
     """Sends what the run says to the screen and to `trainer.log` in the run folder.
@@ -116,9 +123,11 @@ def logging_to(folder: Path, *, quiet: bool) -> Generator[None]:
     log.setLevel(logging.INFO)
     log.propagate = False
     log.handlers[:] = [screen, file]
+    shown, warnings.showwarning = warnings.showwarning, _show_warning
     try:
         yield
     finally:
+        warnings.showwarning = shown
         log.handlers.clear()
         file.close()
 

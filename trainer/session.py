@@ -89,11 +89,14 @@ def explained(error: Exception, run: Run) -> Exception | None:
             f"batch_size={run.config.batch_size}: {run.device} is out of memory; accumulate=2 "
             "or a smaller batch needs less"
         )
-    # torch raises this wherever the main thread is when a worker dies, or in the loader
-    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader"):
+    # torch says the first wherever the main thread is when a worker dies; the second is what
+    # talking to a dead one gives
+    died = isinstance(error, RuntimeError) and str(error).startswith("DataLoader")
+    if died or (run.config.data.workers and isinstance(error, ConnectionError)):
         return ChildProcessError(
-            f"data.workers={run.config.data.workers}: {str(error).splitlines()[0]}; resume goes on "
-            "from the last commit; data.loader=device needs no worker processes"
+            f"data.workers={run.config.data.workers}: a worker process failed: "
+            f"{str(error).splitlines()[0]}; resume goes on from the last commit; "
+            "data.loader=device needs no workers"
         )
     return None
 
