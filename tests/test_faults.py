@@ -132,3 +132,118 @@ def test_a_call_that_fails_costs_no_commit_and_is_named(
         return True
 
     assert each_call(tmp_path, action, case, error=error, stride=stride) > 2
+
+
+@pytest.mark.parametrize("view", ["metrics.jsonl", "lr.csv", "tensorboard"])
+def test_a_log_that_fails_once_is_complete_at_the_next_commit(
+    untouched: Path, tmp_path: Path, view: str
+) -> None:
+    first = sum(call == "write" for call in _calls_to(tmp_path, view))
+    fault = Fault(tmp_path / "run" / view, first, faults.FAIL_ONCE, tmp_path / "j", errno.ENOSPC)
+    process = train([*RUN, "epochs=3"], tmp_path, prepare=fault)
+    assert fault.hit() is not None
+    assert process.err.count("the training goes on") == 1
+    assert view in process.err
+    assert "can be written again" in process.out
+    train([*RUN, "epochs=3", "hydra.run.dir=whole"], tmp_path)
+    assert_equal_runs(tmp_path / "whole", tmp_path / "run")
+
+
+def _calls_to(folder: Path, view: str) -> list[str]:
+    """The calls up to and including the first row's append to a view."""
+    trial = folder / "trial"
+    trial.mkdir()
+    watch = Fault(trial / "run" / view, 0, faults.LOG_ONLY, trial / "journal")
+    train(RUN, trial, prepare=watch)
+    calls = [call for _, call, _ in watch.calls()]
+    writes = [n for n, call in enumerate(calls) if call == "write"]
+    # the last two writes are the two epochs' appends
+    return ["write"] * (writes[-2] + 1)
+
+
+@pytest.mark.parametrize("view", ["metrics.jsonl", "lr.csv", "tensorboard"])
+def test_a_log_that_stays_broken_is_named_at_the_end_and_made_up_for(
+    untouched: Path, tmp_path: Path, view: str
+) -> None:
+    count = len(_calls_to(tmp_path, view))
+    fault = Fault(tmp_path / "run" / view, count, faults.FAIL_ON, tmp_path / "j", errno.ENOSPC)
+    process = train(RUN, tmp_path, prepare=fault, expect=1)
+    last = process.err.splitlines()[-1]
+    assert last.startswith("trainer: error: ")
+    assert view in last
+    assert "No space left on device" in last
+    assert "trained and committed to its end: resume=" in last
+    train(RUN, tmp_path)
+    assert_equal_runs(untouched, tmp_path / "run")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_standard_output_costs_lines_not_the_run(
+    untouched: Path, tmp_path: Path
+) -> None:
+    process = train(RUN, tmp_path, stdout=Path("/dev/full"))
+    assert process.err.count("standard output cannot be written") == 1
+    log = (tmp_path / "run" / "trainer.log").read_text()
+    assert "epoch 2/2" in log
+    assert "done in" in log
+    assert_equal_runs(untouched, tmp_path / "run")
+
+
+def test_every_durable_file_is_synced_renamed_and_its_folder_synced(tmp_path: Path) -> None:
+    """What power loss could undo: checked by the order of calls, since a kill cannot show it."""
+    watch = Fault(tmp_path / "run", 0, faults.LOG_ONLY, tmp_path / "journal")
+    train(RUN, tmp_path, prepare=watch)
+    calls = [(call, path) for _, call, path in watch.calls()]
+    renamed = [(n, path) for n, (call, path) in enumerate(calls) if call == "rename"]
+    assert {Path(path).name for _, path in renamed} >= {
+        "best.pt", "last.pt", "step_00000004.pt", "metrics.jsonl", "lr.csv", "summary.json",
+        "config.yaml",
+    }  # fmt: skip
+    for n, path in renamed:
+        temporary = str(Path(path).with_name(f".{Path(path).name}{storage.PARTIAL}"))
+        before = [call for call, other in calls[:n] if other == temporary]
+        last_open = len(before) - before[::-1].index("open")
+        assert before[last_open:] in (["write", "fsync"], ["fsync"]), (path, before)
+        assert calls[n + 1] == ("fsync", str(Path(path).parent)), path
+    made = [(n, path) for n, (call, path) in enumerate(calls) if call == "mkdir"]
+    for n, path in made:
+        if "checkpoints" in path:
+            assert calls[n + 1] == ("fsync", str(Path(path).parent)), path
+    written = {path for call, path in calls if call == "open"}
+    views = ("metrics.jsonl", "lr.csv", "trainer.log", ".lock")
+    for path in written:  # nothing durable is written in place
+        name = Path(path).name
+        assert storage.PARTIAL in name or name in views or "/tensorboard/" in path or (
+            "/.hydra/" in path), path  # fmt: skip
+
+
+def test_the_harness_can_fail(tmp_path: Path) -> None:
+    """Teeth: writing in place, as torch.save does, is what the kill loop would catch."""
+    found_half = False
+    for n in range(1, 30):
+        place = tmp_path / str(n)
+        place.mkdir()
+        fault = Fault(place / "run", n, faults.KILL_HALF, place / "journal")
+        process = Trainer(RUN, place, prepare=_InPlace(fault))
+        if process.code() == 0:
+            break
+        try:
+            assert_whole(place / "run")
+        except storage.DamagedFile:
+            found_half = True
+            break
+    assert found_half
+
+
+class _InPlace:
+    """A trainer whose writes are not atomic."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+
+    def __call__(self) -> None:
+        def write(path: Path, content: bytes) -> None:
+            path.write_bytes(content)
+
+        storage.write = write
+        self.fault()

@@ -209,7 +209,8 @@ def _saved_config(commit: "Commit", overrides: list[Override]) -> Config:
     try:
         node = typed(saved)
     except (OmegaConfBaseException, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        key = getattr(error, "full_key", None)
+        reason = (f"{key}: " if key else "") + str(error).splitlines()[0]
         raise ValueError(f"{commit.path}: its configuration cannot be read: {reason}") from error
     node.resume = None
     node.on_horizon_change = "error"  # a choice was for the change it was made for

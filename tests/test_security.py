@@ -1,0 +1,89 @@
+"""What comes from files never runs code, and nothing goes over the network."""
+
+import io
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from processes import TINY, train
+
+from trainer import checkpoint, storage
+
+ESCAPED = 77
+
+
+def _no_network() -> None:
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        asks = event in ("socket.getaddrinfo", "socket.gethostbyname")
+        if asks or (event == "socket.connect" and not isinstance(arguments[1], str | bytes)):
+            os._exit(ESCAPED)
+
+    sys.addaudithook(hook)
+
+
+def _no_network_and_tries() -> None:
+    _no_network()
+    socket.create_connection(("127.0.0.1", 9), timeout=1)
+
+
+def test_a_run_talks_to_nobody(tmp_path: Path) -> None:
+    loader = ["data.loader=torchvision", "data.workers=1"]
+    train([*TINY, *loader, "epochs=1", "hydra.run.dir=run"], tmp_path, prepare=_no_network)
+    train(TINY, tmp_path, prepare=_no_network_and_tries, expect=ESCAPED)  # the hook works
+
+
+def _with_config(folder: Path, key: str, value: object) -> Path:
+    """A run whose saved configuration was tampered with, its checksum put right."""
+    train([*TINY, "epochs=1", "hydra.run.dir=run"], folder)
+    path = checkpoint.find(folder / "run").path
+    state = checkpoint.load(path)
+    node: dict[str, Any] = state["config"]
+    *outer, last = key.split(".")
+    for part in outer:
+        node = node[part]
+    node[last] = value
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    storage.write(path, storage.sealed(buffer.getvalue()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("_target_", "os.mkdir", "_target_"),
+        ("model._target_", "os.mkdir", "_target_"),
+        ("scheduler.after._target_", "os.mkdir", "_target_"),
+        ("name", "${oc.env:HOME}", "is an interpolation"),
+        ("data.root", "${oc.create:{_target_:os.mkdir}}", "is an interpolation"),
+        ("scheduler.name", "formula", "Formula"),
+        ("optimizer.lr", "__import__('os').mkdir('marker')", "lr"),
+        ("seed", ["mkdir", "marker"], "seed"),
+    ],
+)
+def test_a_malicious_saved_configuration_is_refused(
+    key: str, value: object, said: str, tmp_path: Path
+) -> None:
+    path = _with_config(tmp_path, key, value)
+    refused = train([f"resume={path}"], tmp_path, expect=2)
+    assert refused.err.count("\n") == 1, refused.err
+    assert said in refused.err
+    assert "Traceback" not in refused.err
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_malicious_formula_in_a_saved_configuration_runs_no_code(tmp_path: Path) -> None:
+    train([*TINY, "epochs=1", "scheduler=formula", "hydra.run.dir=run"], tmp_path)
+    path = checkpoint.find(tmp_path / "run").path
+    state = checkpoint.load(path)
+    state["config"]["scheduler"]["formula"] = "__import__('os').mkdir('marker')"
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    storage.write(path, storage.sealed(buffer.getvalue()))
+    refused = train([f"resume={path}"], tmp_path, expect=2)
+    assert refused.err.count("\n") == 1
+    assert not (tmp_path / "marker").exists()
