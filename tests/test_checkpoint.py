@@ -3,6 +3,7 @@
 import io
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_flipped_bits_anywhere_are_refused(run: Path) -> None:
     path = run / "checkpoints" / "step_00000012.pt"
     whole = path.read_bytes()
     draw = random.Random(0)
-    places = [0, 1, 30, len(whole) - 1, len(whole) - 40, *draw.sample(range(len(whole)), 45)]
+    places = [0, 1, 30, len(whole) - 1, len(whole) - 40, *draw.sample(range(len(whole)), 195)]
     for place in places:
         with path.open("r+b") as file:
             file.seek(place)
@@ -61,6 +62,31 @@ def test_flipped_bits_anywhere_are_refused(run: Path) -> None:
             file.seek(place)
             file.write(whole[place : place + 1])
     assert checkpoint.load(path)["format"] == checkpoint.FORMAT
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole[:-1],
+        lambda whole: whole + b"\0",
+        lambda whole: bytes(len(whole)),
+        lambda whole: whole[:-1000] + bytes(1000),
+        lambda whole: b"<html>404 Not Found</html>",
+        lambda whole: whole[:-48],  # without the trailer: what torch.save alone writes
+    ],
+    ids=["empty", "half", "one byte short", "one too many", "zeros", "tail zeroed", "page", "bare"],
+)
+def test_whatever_the_damage_it_is_one_error_and_the_older_one_is_offered(
+    run: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    newest = run / "checkpoints" / "step_00000012.pt"
+    newest.write_bytes(damage(newest.read_bytes()))
+    with pytest.raises(storage.DamagedFile, match=str(newest)) as error:
+        checkpoint.find(newest)
+    assert "step_00000006.pt is whole" in str(error.value)
+    assert checkpoint.find(run).path.name == "step_00000006.pt"
 
 
 def test_the_newest_whole_commit_is_taken_and_the_damaged_one_named(run: Path) -> None:
