@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -124,6 +125,7 @@ class SignalAt:
                 if self.twice:
                     os.kill(os.getpid(), self.number)
 
+        threading.setprofile(profile)  # commits are written in a thread
         sys.setprofile(profile)
 
 

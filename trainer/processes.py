@@ -81,6 +81,7 @@ class TrainerProcess:
 def _main(
     arguments: list[str], folder: Path, out: Path, err: Path, prepare: Callable[[], object] | None
 ) -> None:
+    multiprocessing.set_start_method(None, force=True)  # its data workers start as anybody's do
     for number in (signal.SIGINT, signal.SIGTERM):  # as `python -m trainer` begins
         signal.signal(number, lambda number, frame: os._exit(128 + number))
     os.chdir(folder)

@@ -78,7 +78,7 @@ def carry_out(run: Run, folder: Path, stop: StopRequest, command: Sequence[str])
         raise
     finally:
         if training is not None:
-            training.views.close()
+            training.close()
     return conclude(run, folder, entries)
 
 

@@ -2,18 +2,20 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from trainer import checkpoint, console, summary
+from trainer.commits import Commits
 from trainer.console import log
 from trainer.data.epoch_table import epoch_table
 from trainer.epoch_row import epoch_row
+from trainer.finite import FiniteWatch
 from trainer.history import Row
 from trainer.logs import Views
-from trainer.loss_reader import LossReader, first_non_finite
+from trainer.loss_reader import LossReader
 from trainer.run import Run
 from trainer.signals import Stopped, StopRequest
 
@@ -27,8 +29,9 @@ class Training:
         folder: Where its files go.
         stop: Set when the run is asked to end early.
         views: The logs.
-        reader: Reads the losses.
+        finite: Stops the run if a loss is not finite.
         bar: Whether to draw a progress bar.
+        commits: Writes checkpoints while the training goes on.
         session_start: When this process took the run up, in `time.perf_counter` seconds.
         seconds_before: Seconds spent on the run by earlier processes.
     """
@@ -37,8 +40,9 @@ class Training:
     folder: Path
     stop: StopRequest
     views: Views
-    reader: LossReader
+    finite: FiniteWatch
     bar: bool
+    commits: Commits
     session_start: float
     seconds_before: float
 
@@ -51,18 +55,26 @@ class Training:
             steps_per_epoch=run.steps_per_epoch,
             every_steps=run.config.log.every_steps,
         )
+        commits = Commits(run.device)
+
+        def last_good() -> str:
+            commits.wait()
+            return _newest(folder)
+
         training = Training(
             run=run,
             folder=folder,
             stop=stop,
             views=views,
-            reader=LossReader(run.sums.losses),
+            finite=FiniteWatch(run, LossReader(run.sums.losses), last_good),
             bar=console.shows_bar(run.config.log.progress),
+            commits=commits,
             session_start=time.perf_counter(),
             seconds_before=run.progress.seconds,
         )
         if not checkpoint.commits(folder):
-            training.save(best=False)
+            training.commits.begin(run.state_dict(), training.writer(best=False), lambda: None)
+            training.commits.wait()
         # what a kill behind the last commit left
         checkpoint.rotate(folder, run.progress.step, run.config.checkpoint.keep_last)
         views.rebuild(run.history)
@@ -88,12 +100,16 @@ class Training:
             best = evaluated and self.is_best(row)
             due = progress.epoch % options.every_epochs == 0 or progress.epoch == epochs
             stopping = self.stop.signal  # read once: it may come between the two questions
+            line = console.epoch_line(row, run.data.split, epochs)
             if due or best or stopping is not None:
-                self.commit(best=best)
-            # after the commit: what was said can be resumed from
-            log.info(console.epoch_line(row, run.data.split, epochs))
+                self.begin_commit(best=best, line=line)  # what was said can be resumed from
+            else:
+                self.commits.wait()
+                log.info(line)
             if stopping is not None and progress.epoch < epochs:
+                self.commits.wait()
                 raise Stopped(stopping)
+        self.commits.wait()
 
     def train_epoch(self) -> None:
         """The updates of the epoch under way."""
@@ -108,6 +124,8 @@ class Training:
         title = f"epoch {progress.epoch + 1}/{config.epochs}"
         done, steps = progress.step_in_epoch, run.steps_per_epoch
         bar = console.EpochBar(show=self.bar, title=title, total=steps, done=done)
+        if config.data.workers:  # forked beside a thread at work, a worker may inherit a held lock
+            self.commits.wait()
         start = time.perf_counter() - progress.train_seconds
         for step in range(done, steps):
             images, labels = run.loader.batch(table, step)
@@ -118,18 +136,21 @@ class Training:
             run.scheduler.step()
             progress.advance()
             bar.advance()
-            self.watch_losses(bar)
+            if (loss := self.finite.watch()) is not None:
+                bar.loss(loss)
+            self.commits.poll()
             every, stopping = config.checkpoint.every_steps, self.stop.signal
             due = every and progress.step % every == 0 and step + 1 < steps
             if due or stopping is not None:
-                self.check_finite()
+                self.finite.check()
                 progress.train_seconds = time.perf_counter() - start
-                self.commit(best=False)
+                self.begin_commit(best=False)
             if stopping is not None:
                 bar.close()
+                self.commits.wait()
                 raise Stopped(stopping)
         bar.close()
-        self.check_finite()  # waits for the device, so the clock below is true
+        self.finite.check()  # waits for the device, so the clock below is true
         progress.train_seconds = time.perf_counter() - start
 
     def finish_epoch(self, *, evaluated: bool) -> Row:
@@ -142,10 +163,10 @@ class Training:
         run, progress = self.run, self.run.progress
         evaluation = self.evaluate() if evaluated else None
         progress.seconds = self.seconds()
-        row = epoch_row(run, self.reader.read(run.steps_per_epoch), evaluation)
+        row = epoch_row(run, self.finite.reader.read(run.steps_per_epoch), evaluation)
         progress.skipped_updates += int(row["skipped_updates"])
         if evaluated:
-            self._check_evaluation(row, run.data.split)
+            self.finite.check_evaluation(row)
             run.history.rows.append(row)
             self._observe(row)
         progress.next_epoch()
@@ -157,67 +178,55 @@ class Training:
         try:
             return self.run.evaluator(self.run.model, self.stop.check)
         except Stopped:
-            self.commit(best=False)
+            self.begin_commit(best=False)
+            self.commits.wait()
             raise
 
-    def commit(self, *, best: bool) -> None:
-        """The durable point; the views follow it."""
-        self.save(best=best)
-        self.views.append(self.run.history)
-
-    def save(self, *, best: bool) -> None:
-        """Writes a checkpoint.
+    def begin_commit(self, *, best: bool, line: str | None = None) -> None:
+        """Commits the state as it is now; the views, and a line, follow once it is durable.
 
         Raises:
-            OSError: If it cannot be written; names the file, and what is there to go on from.
+            OSError: If the commit before this one could not be written; this one's errors come
+                when it is waited for.
         """
-        run = self.run
-        run.progress.seconds = self.seconds()
+        self.run.progress.seconds = self.seconds()
+        history = self.run.history.so_far()
+
+        def published() -> None:
+            self.views.append(history)
+            if line is not None:
+                log.info(line)
+
+        self.commits.begin(self.run.state_dict(), self.writer(best=best), published)
+
+    def writer(self, *, best: bool) -> Callable[[dict[str, Any]], None]:
+        """What writes the state of now; its OSError says what is there to go on from."""
+        folder, step = self.folder, self.run.progress.step
+        keep_last = self.run.config.checkpoint.keep_last
+
+        def write(state: dict[str, Any]) -> None:
+            try:
+                checkpoint.save(folder, state, step, keep_last=keep_last, best=best)
+            except OSError as error:
+                way_out = f"{console.one_line(error)}; {_newest(folder)}"
+                if checkpoint.commits(folder):
+                    way_out += f"; resume={folder} goes on from there"
+                raise OSError(error.errno, way_out) from error
+
+        return write
+
+    def close(self) -> None:
+        """Ends what is under way, whatever else went wrong."""
         try:
-            checkpoint.save(
-                self.folder,
-                run.state_dict(),
-                run.progress.step,
-                keep_last=run.config.checkpoint.keep_last,
-                best=best,
-            )
+            self.commits.wait()
         except OSError as error:
-            way_out = f"{console.one_line(error)}; {self._last_good()}"
-            if checkpoint.commits(self.folder):
-                way_out += f"; resume={self.folder} goes on from there"
-            raise OSError(error.errno, way_out) from error
+            log.warning("warning: %s", console.one_line(error))
+        self.commits.close()
+        self.views.close()
 
     def seconds(self) -> float:
         """Time spent on the run so far, by this process and earlier ones."""
         return self.seconds_before + time.perf_counter() - self.session_start
-
-    def watch_losses(self, bar: console.EpochBar) -> None:
-        """Starts or takes in a reading of the losses, every `log.every_steps` updates."""
-        progress = self.run.progress
-        if progress.step_in_epoch % self.run.config.log.every_steps == 0:
-            self.reader.request(progress.step_in_epoch)
-        if (reading := self.reader.poll()) is not None:
-            newest, bad = reading
-            bar.loss(newest)
-            if bad is not None:
-                self._stop_at(bad)
-
-    def check_finite(self) -> None:
-        """Waits for the losses so far; nothing is committed without this.
-
-        Raises:
-            FloatingPointError: If one of them is not finite.
-        """
-        losses = self.reader.read(self.run.progress.step_in_epoch)
-        if (bad := first_non_finite(losses)) is not None:
-            self._stop_at(bad)
-        # The newest update may have spoilt the weights, which no loss has shown yet.
-        finite = [parameter.isfinite().all() for parameter in self.run.model.parameters()]
-        if not torch.stack(finite).all():
-            raise FloatingPointError(
-                f"the weights are not finite after update {self.run.progress.step - 1} with LR "
-                f"{self.run.history.lrs[-1][0]:g}; {self._last_good()}"
-            )
 
     def is_best(self, row: Row) -> bool:
         """Whether this row's monitored metric is better than all before it."""
@@ -232,23 +241,7 @@ class Training:
             lr = self.run.scheduler.get_last_lr()[0]
             log.info(f"plateau: the LR is reduced to {lr:g}")
 
-    def _stop_at(self, place: int) -> None:
-        run = self.run
-        k = run.progress.step - run.progress.step_in_epoch + place
-        loss, lr = float(run.sums.losses[place]), run.history.lrs[k][0]
-        raise FloatingPointError(
-            f"the loss is {loss} at update {k} (epoch {run.progress.epoch + 1}, step {place}) with "
-            f"LR {lr:g}; {self._last_good()}; a lower optimizer.lr, a longer warm-up or clip_norm "
-            "helps"
-        )
 
-    def _check_evaluation(self, row: Row, split: str) -> None:
-        if not math.isfinite(row[f"{split}/loss"]):
-            raise FloatingPointError(
-                f"the {split} loss is {row[f'{split}/loss']} after epoch {row['epoch']} with LR "
-                f"{row['lr']:g}; {self._last_good()}"
-            )
-
-    def _last_good(self) -> str:
-        found = checkpoint.commits(self.folder)
-        return f"the last good checkpoint is {found[0]}" if found else "there is no checkpoint yet"
+def _newest(folder: Path) -> str:
+    found = checkpoint.commits(folder)
+    return f"the last good checkpoint is {found[0]}" if found else "there is no checkpoint yet"

@@ -1,0 +1,82 @@
+"""Stops a run whose loss or weights are no longer finite, and says since when."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from trainer.history import Row
+from trainer.loss_reader import LossReader, first_non_finite
+from trainer.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class FiniteWatch:
+    """Looks at the losses as they arrive, and at the weights before each commit.
+
+    Attributes:
+        run: What is trained.
+        reader: Reads the losses.
+        last_good: Says in words which checkpoint is there to go back to.
+    """
+
+    run: Run
+    reader: LossReader
+    last_good: Callable[[], str]
+
+    def watch(self) -> float | None:
+        """Starts or takes in a reading of the losses, every `log.every_steps` updates.
+
+        Returns:
+            The newest loss, where a reading has arrived.
+
+        Raises:
+            FloatingPointError: If a loss is not finite.
+        """
+        done = self.run.progress.step_in_epoch
+        if done % self.run.config.log.every_steps == 0:
+            self.reader.request(done)
+        if (reading := self.reader.poll()) is None:
+            return None
+        newest, bad = reading
+        if bad is not None:
+            self._stop_at(bad)
+        return newest
+
+    def check(self) -> None:
+        """Waits for the losses so far; nothing is committed without this.
+
+        Raises:
+            FloatingPointError: If one of them, or a weight, is not finite.
+        """
+        run = self.run
+        losses = self.reader.read(run.progress.step_in_epoch)
+        if (bad := first_non_finite(losses)) is not None:
+            self._stop_at(bad)
+        # The newest update may have spoilt the weights, which no loss has shown yet.
+        finite = [parameter.isfinite().all() for parameter in run.model.parameters()]
+        if not torch.stack(finite).all():
+            raise FloatingPointError(
+                f"the weights are not finite after update {run.progress.step - 1} with LR "
+                f"{run.history.lrs[-1][0]:g}; {self.last_good()}"
+            )
+
+    def check_evaluation(self, row: Row) -> None:
+        """Raises FloatingPointError if the evaluated loss is not finite."""
+        split = self.run.data.split
+        if not math.isfinite(row[f"{split}/loss"]):
+            raise FloatingPointError(
+                f"the {split} loss is {row[f'{split}/loss']} after epoch {row['epoch']} with LR "
+                f"{row['lr']:g}; {self.last_good()}"
+            )
+
+    def _stop_at(self, place: int) -> None:
+        run = self.run
+        k = run.progress.step - run.progress.step_in_epoch + place
+        loss, lr = float(run.sums.losses[place]), run.history.lrs[k][0]
+        raise FloatingPointError(
+            f"the loss is {loss} at update {k} (epoch {run.progress.epoch + 1}, step {place}) with "
+            f"LR {lr:g}; {self.last_good()}; a lower optimizer.lr, a longer warm-up or clip_norm "
+            "helps"
+        )
