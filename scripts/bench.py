@@ -170,12 +170,12 @@ def ours(name: str, run: Run, folder: Path) -> Contestant:
     folder.mkdir()
     training = Training.start(run, folder, StopRequest())
     updates, progress = run.steps_per_epoch, run.progress
-    training.views.close()  # they are written after commits only
+    training.close()  # they are written after commits only
 
     def advance(steps: int) -> float:
         if progress.step_in_epoch + steps > updates:
             progress.next_epoch()
-            run.sums.losses.zero_()
+            run.sums.clear()
         start, end = progress.step_in_epoch, progress.step_in_epoch + steps
         run.steps_per_epoch = end
         training.train_epoch()
@@ -190,9 +190,9 @@ def frozen_batch(run: Run) -> Contestant:
     images, labels = run.loader.batch(first_table(run), 0)
 
     def advance(steps: int) -> float:
-        run.sums.losses.zero_()
-        for step in range(steps):
-            run.update(images, labels, run.sums, step)
+        run.sums.clear()
+        for _ in range(steps):
+            run.update(images, labels, run.sums)
             run.scheduler.step()
         return float(run.sums.losses[:steps].mean())
 
@@ -210,7 +210,7 @@ def check_equality(run: Run) -> Row:
     plain, table, theirs = PlainLoop(run), first_table(run), list[float]()
     for step in range(EQUAL_STEPS):
         images, labels = run.loader.batch(table, step)
-        run.update(images, labels, run.sums, step)
+        run.update(images, labels, run.sums)
         run.scheduler.step()
         theirs.append(plain.step(images.contiguous(), labels))
     losses = run.sums.losses[:EQUAL_STEPS].tolist()

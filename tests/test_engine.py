@@ -38,8 +38,8 @@ def trained(
     scaler = GradScaler(device, enabled=precision == "fp16")
     update = Update(model, optimizer, precision=precision, scaler=scaler, **settings)  # type: ignore[arg-type]
     sums = EpochSums.zeros(4, torch.device(device))
-    for step, (images, labels) in enumerate(batches(4)):
-        update(images.to(device), labels.to(device), sums, step)
+    for images, labels in batches(4):
+        update(images.to(device), labels.to(device), sums)
     return model, sums
 
 
@@ -121,7 +121,7 @@ def test_fp16_with_an_overflow_skips_the_update_and_counts_it() -> None:
     update = Update(model, optimizer, precision="fp16", scaler=scaler)
     sums = EpochSums.zeros(1, torch.device("cuda"))
     images, labels = batches(1)[0]
-    update(images.cuda(), labels.cuda(), sums, 0)
+    update(images.cuda(), labels.cuda(), sums)
     assert int(sums.skipped) == 1
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert not any(optimizer.state[p]["momentum_buffer"].any() for p in model.parameters())

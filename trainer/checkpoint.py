@@ -38,6 +38,7 @@ RUNTIME = {
     "epochs",
     "device",
     "amp",  # the precision that it led to is compared instead
+    "engine",  # likewise
     "resume",
     "init",
     "on_horizon_change",
@@ -190,14 +191,19 @@ def _older(place: Path) -> str:
     return ""
 
 
-def fingerprint(config: Config, *, precision: str, data_sha256: str) -> dict[str, Any]:
+def fingerprint(config: Config, *, precision: str, engine: str, data_sha256: str) -> dict[str, Any]:
     """What must not change between a run and its continuation, a flat table of plain values."""
     values = {
         key: value
         for key, value in flat(config.to_dict()).items()
         if key not in RUNTIME and not key.startswith(("checkpoint.", "log."))
     }
-    return values | {"precision": precision, "data.sha256": data_sha256, "processes": 1}
+    return values | {
+        "precision": precision,
+        "engine": engine,
+        "data.sha256": data_sha256,
+        "processes": 1,
+    }
 
 
 def check_fingerprint(saved: Mapping[str, Any], current: Mapping[str, Any], path: Path) -> None:

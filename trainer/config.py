@@ -27,6 +27,7 @@ GROUPS: dict[str, Mapping[str, type[Any]]] = {
 MOST_UPDATES = 10_000_000  # each one's LR is recorded
 CHOICES: dict[str, tuple[str, ...]] = {
     "amp": ("auto", "none", "bf16", "fp16"),
+    "engine": ("auto", "eager", "graph"),
     "on_horizon_change": ("error", *HORIZON_CHOICES),
 }
 
@@ -87,6 +88,7 @@ class Config:
         seed: Decides initial weights, order, crops and flips.
         device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:N`.
         amp: `auto`, `none`, `bf16`, `fp16` (with GradScaler, CUDA only).
+        engine: `graph` (each update is one CUDA graph), `eager`; `auto`: graph where it applies.
         deterministic: Only kernels that repeat bit for bit.
         clip_norm: Largest norm of the gradient; null: not clipped.
         label_smoothing: In [0, 1).
@@ -109,6 +111,7 @@ class Config:
     seed: int = 0
     device: str = "auto"
     amp: str = "auto"
+    engine: str = "auto"
     deterministic: bool = True
     clip_norm: float | None = None
     label_smoothing: float = 0.0

@@ -1,6 +1,7 @@
-"""Which device and precision a run uses, and the process flags that make it repeatable."""
+"""Which device, precision and engine a run uses, and the process flags that make it repeatable."""
 
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -45,6 +46,24 @@ def choose_precision(amp: str, device: torch.device) -> str:
     return amp
 
 
+def choose_engine(engine: str, device: torch.device, *, loader: str, cycles_momentum: bool) -> str:
+    """`eager` or `graph`: what `engine=<engine>` means for a run.
+
+    Raises:
+        ValueError: If `graph` is asked for where an update cannot be captured; names the reason.
+    """
+    reason = None
+    if device.type != "cuda":
+        reason = "needs a CUDA device"
+    elif loader != "device":
+        reason = f"cannot capture data.loader={loader}; data.loader=device gives the same batches"
+    elif cycles_momentum:
+        reason = "cannot capture a momentum that changes; scheduler.cycle_momentum=false keeps it"
+    if engine == "graph" and reason is not None:
+        raise ValueError(f"engine=graph: {reason}; engine=auto takes eager")
+    return "eager" if engine == "eager" or reason is not None else "graph"
+
+
 def cpu_multiplies_bf16() -> bool:
     """Whether the processor has bf16 dot products; elsewhere bf16 is slower than fp32."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -64,6 +83,9 @@ def set_determinism(deterministic: bool) -> None:
     if deterministic and os.environ.get(CUBLAS) not in (":4096:8", ":16:8"):
         os.environ[CUBLAS] = ":4096:8"  # read by cuBLAS when it starts
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    # torch flags max-pool's backward on CUDA, whose additions could collide where windows overlap.
+    # Ours do not; tests/test_cuda.py shows that runs repeat.
+    warnings.filterwarnings("ignore", message="max_pool2d_with_indices_backward_cuda")
     # Filling fresh memory guards against reading it uninitialised, at the price of a pass over it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore
 

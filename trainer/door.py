@@ -95,7 +95,12 @@ def check(configs: Sequence[Config]) -> None:
     from trainer.optimizers.build import parameter_groups
 
     for config in configs:
-        device.choose_precision(config.amp, device.choose_device(config.device))
+        chosen = device.choose_device(config.device)
+        device.choose_precision(config.amp, chosen)
+        cycles = config.resolve_schedule().momentum is not None
+        device.choose_engine(
+            config.engine, chosen, loader=config.data.loader, cycles_momentum=cycles
+        )
         parameter_groups(config.optimizer, parameters_of(config.model))
         if config.init:
             checkpoint.find(Path(config.init))

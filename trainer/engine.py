@@ -2,11 +2,16 @@
 
 import contextlib
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
+
+from trainer.data.build import Loader
+from trainer.data.epoch_table import EpochTable
+from trainer.schedules.lr_schedule import LRSchedule
 
 PRECISIONS = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -16,26 +21,40 @@ class EpochSums:
     """What an epoch adds up on the device, read by the host when it wants.
 
     Attributes:
+        step: int64: updates completed in the epoch. On the device, because a captured update reads
+            its place from it.
         losses: `(steps_per_epoch,)` float32: the mean loss of each batch so far, else 0.
         correct: int64: images classified rightly as they were trained on.
         skipped: int64: updates left out by the GradScaler.
     """
 
+    step: torch.Tensor
     losses: torch.Tensor
     correct: torch.Tensor
     skipped: torch.Tensor
+    _places: torch.Tensor
 
     @staticmethod
     def zeros(steps_per_epoch: int, device: torch.device) -> "EpochSums":
         """An epoch that has not begun."""
         return EpochSums(
+            torch.zeros((), dtype=torch.int64, device=device),
             torch.zeros(steps_per_epoch, device=device),
             torch.zeros((), dtype=torch.int64, device=device),
             torch.zeros((), dtype=torch.int64, device=device),
+            torch.arange(steps_per_epoch, device=device),
         )
+
+    def add(self, loss: torch.Tensor) -> None:
+        """Notes the mean loss of a batch and moves on to the next."""
+        # Neither a Python index, which a capture would freeze, nor a scatter, which CUDA sorts to
+        # be deterministic.
+        torch.where(self._places == self.step, loss, self.losses, out=self.losses)
+        self.step += 1
 
     def clear(self) -> None:
         """The next epoch begins."""
+        self.step.zero_()
         self.losses.zero_()
         self.correct.zero_()
         self.skipped.zero_()
@@ -48,8 +67,9 @@ class EpochSums:
             "skipped": self.skipped.cpu().clone(),
         }
 
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Goes on from `state`."""
+    def load_state_dict(self, state: dict[str, torch.Tensor], step: int) -> None:
+        """Goes on from `state`, after `step` updates of the epoch."""
+        self.step.fill_(step)
         self.losses.copy_(state["losses"])
         self.correct.copy_(state["correct"])
         self.skipped.copy_(state["skipped"])
@@ -87,18 +107,16 @@ class Update:
         self.clip_norm = clip_norm
         self.label_smoothing = label_smoothing
 
-    def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor, sums: EpochSums, step: int
-    ) -> None:
+    def __call__(self, images: torch.Tensor, labels: torch.Tensor, sums: EpochSums) -> None:
         """Trains on one batch.
 
         Args:
             images: `(n, 3, 32, 32)` float32, normalised.
             labels: `(n,)` int64.
             sums: Gets the batch's loss, right answers and whether it was skipped.
-            step: 0-based place in the epoch.
         """
         self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=images.device)
         micro = -(-len(labels) // self.accumulate)
         for some_images, some_labels in zip(images.split(micro), labels.split(micro), strict=True):
             with autocast(images.device, self.precision):
@@ -109,12 +127,13 @@ class Update:
             if self.accumulate > 1:  # the mean over the batch, whatever the size of the last part
                 loss = loss * (len(some_labels) / len(labels))
             self.scaler.scale(loss).backward()
-            sums.losses[step].add_(loss.detach())
+            total = total + loss.detach()
             sums.correct += (logits.detach().argmax(1) == some_labels).sum()
         if self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)  # clip what the optimizer will see
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self._step(sums)
+        sums.add(total)
 
     def _step(self, sums: EpochSums) -> None:
         if not self.scaler.is_enabled():
@@ -127,6 +146,49 @@ class Update:
         for overflow in found.values():
             sums.skipped += (overflow > 0).sum()
         self.scaler.update()
+
+
+class Engine(Protocol):
+    """Carries out the updates of an epoch."""
+
+    def begin(self, table: EpochTable) -> None:
+        """An epoch, or what is left of it, is about to be trained."""
+        ...
+
+    def train_on(self, step: int) -> None:
+        """Trains on batch `step` of the epoch and moves the schedule on to the next update."""
+        ...
+
+
+class EagerEngine:
+    """Launches one operation after the other: the reference for every other engine.
+
+    Args:
+        update: The update.
+        loader: Cuts the batches.
+        scheduler: Writes the LR.
+        sums: Of the epoch under way.
+    """
+
+    def __init__(
+        self, update: Update, loader: Loader, scheduler: LRSchedule, sums: EpochSums
+    ) -> None:
+        self.update = update
+        self.loader = loader
+        self.scheduler = scheduler
+        self.sums = sums
+        self._table: EpochTable | None = None
+
+    def begin(self, table: EpochTable) -> None:
+        """An epoch, or what is left of it, is about to be trained."""
+        self._table = table
+
+    def train_on(self, step: int) -> None:
+        """Trains on batch `step` of the epoch and moves the schedule on to the next update."""
+        if self._table is None:
+            raise RuntimeError("begin comes first")
+        self.update(*self.loader.batch(self._table, step), self.sums)
+        self.scheduler.step()
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:

@@ -1,6 +1,6 @@
 """Loss and accuracy of a model on a set of images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,16 +22,45 @@ class Evaluator:
         images: `(N, 32, 32, 3)` uint8 on the device.
         labels: `(N,)` int64 on the device.
         precision: As in training.
+        normalise: What is done to the images first.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     precision: str
+    normalise: Normalise
 
     @staticmethod
     def on(images: ImageSet, device: torch.device, precision: str) -> "Evaluator":
         """An evaluator with the images on a device."""
-        return Evaluator(images.images.to(device), images.labels.to(device), precision)
+        there = images.images.to(device), images.labels.to(device)
+        return Evaluator(*there, precision, Normalise(device))
+
+    def zeros(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums to begin with: of the losses, float64, and of the right answers, int64."""
+        device = self.images.device
+        return (
+            torch.zeros((), dtype=torch.float64, device=device),
+            torch.zeros((), dtype=torch.int64, device=device),
+        )
+
+    def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The images and labels in fixed batches."""
+        return zip(self.images.split(BATCH_SIZE), self.labels.split(BATCH_SIZE), strict=True)
+
+    def add(
+        self,
+        model: nn.Module,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        loss: torch.Tensor,
+        correct: torch.Tensor,
+    ) -> None:
+        """Adds a batch to the sums; nothing here waits for the device."""
+        with autocast(images.device, self.precision):
+            logits = model(self.normalise(images))
+        loss += F.cross_entropy(logits.float(), labels, reduction="sum")
+        correct += (logits.argmax(1) == labels).sum()
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, check: Callable[[], object] = bool) -> tuple[float, float]:
@@ -41,20 +70,12 @@ class Evaluator:
             model: The network.
             check: Called before each batch; what it raises ends the evaluation.
         """
-        device = self.images.device
-        normalise = Normalise(device)
-        loss = torch.zeros((), dtype=torch.float64, device=device)
-        correct = torch.zeros((), dtype=torch.int64, device=device)
+        loss, correct = self.zeros()
         model.eval()
         try:
-            for images, labels in zip(
-                self.images.split(BATCH_SIZE), self.labels.split(BATCH_SIZE), strict=True
-            ):
+            for images, labels in self.batches():
                 check()
-                with autocast(device, self.precision):
-                    logits = model(normalise(images))
-                loss += F.cross_entropy(logits.float(), labels, reduction="sum")
-                correct += (logits.argmax(1) == labels).sum()
+                self.add(model, images, labels, loss, correct)
         finally:
             model.train()
         count = len(self.labels)

@@ -12,12 +12,20 @@ from torch.amp.grad_scaler import GradScaler
 from trainer import checkpoint
 from trainer.config import Config
 from trainer.data.build import Data, Loader, build_loader, load_data
-from trainer.device import choose_device, choose_precision, environment, set_determinism
-from trainer.engine import EpochSums, Update
+from trainer.data.device_loader import DeviceLoader
+from trainer.device import (
+    choose_device,
+    choose_engine,
+    choose_precision,
+    environment,
+    set_determinism,
+)
+from trainer.engine import EagerEngine, Engine, EpochSums, Update
 from trainer.evaluation import Evaluator
+from trainer.graph import CapturedEvaluator, GraphEngine, StaticUpdate
 from trainer.history import History, Progress
 from trainer.models.build import build_model
-from trainer.optimizers.build import build_optimizer
+from trainer.optimizers.build import build_optimizer, place_lrs
 from trainer.schedules.lr_schedule import LRSchedule
 
 
@@ -31,12 +39,13 @@ class Run:
         precision: `none`, `bf16` or `fp16`.
         data: Its images.
         loader: Cuts the training batches.
-        evaluator: Evaluates on `data.evaluation`.
+        evaluator: Evaluates on `data.evaluation`: loss and accuracy of the model.
         model: The network.
         optimizer: With the LR in force in each group.
         scheduler: Writes that LR.
         scaler: Enabled for fp16 only.
         update: One update.
+        engine: Carries the updates out.
         sums: Of the epoch under way.
         steps_per_epoch: Updates in an epoch.
         progress: Where it stands.
@@ -48,12 +57,13 @@ class Run:
     precision: str
     data: Data
     loader: Loader
-    evaluator: Evaluator
+    evaluator: Evaluator | CapturedEvaluator
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: LRSchedule
     scaler: GradScaler
     update: Update
+    engine: Engine
     sums: EpochSums
     steps_per_epoch: int
     progress: Progress
@@ -72,6 +82,7 @@ class Run:
         precision = choose_precision(config.amp, device)
         data = load_data(config.data)
         steps = config.steps_per_epoch()
+        loader = build_loader(config.data, data.train, device, config.batch_size)
         torch.manual_seed(config.seed)
         random.seed(config.seed)
         model = build_model(config.model, len(data.train.classes))
@@ -79,29 +90,47 @@ class Run:
         model.train()
         optimizer = build_optimizer(config.optimizer, model)
         scaler = GradScaler(device.type, enabled=precision == "fp16")
+        scheduler = LRSchedule(
+            optimizer, config.scheduler, steps_per_epoch=steps, epochs=config.epochs
+        )
+        update = Update(
+            model,
+            optimizer,
+            precision=precision,
+            scaler=scaler,
+            accumulate=config.accumulate,
+            clip_norm=config.clip_norm,
+            label_smoothing=config.label_smoothing,
+        )
+        sums = EpochSums.zeros(steps, device)
+        engine: Engine = EagerEngine(update, loader, scheduler, sums)
+        evaluator: Evaluator | CapturedEvaluator
+        evaluator = Evaluator.on(data.evaluation, device, precision)
+        captured = choose_engine(
+            config.engine,
+            device,
+            loader=config.data.loader,
+            cycles_momentum=scheduler.resolved.momentum is not None,
+        )
+        if captured == "graph" and isinstance(loader, DeviceLoader):
+            static = StaticUpdate(
+                update, loader, scheduler, sums, steps_per_epoch=steps, images=len(data.train)
+            )
+            engine, evaluator = GraphEngine(static), CapturedEvaluator(evaluator)
         return Run(
             config=config,
             device=device,
             precision=precision,
             data=data,
-            loader=build_loader(config.data, data.train, device, config.batch_size),
-            evaluator=Evaluator.on(data.evaluation, device, precision),
+            loader=loader,
+            evaluator=evaluator,
             model=model,
             optimizer=optimizer,
-            scheduler=LRSchedule(
-                optimizer, config.scheduler, steps_per_epoch=steps, epochs=config.epochs
-            ),
+            scheduler=scheduler,
             scaler=scaler,
-            update=Update(
-                model,
-                optimizer,
-                precision=precision,
-                scaler=scaler,
-                accumulate=config.accumulate,
-                clip_norm=config.clip_norm,
-                label_smoothing=config.label_smoothing,
-            ),
-            sums=EpochSums.zeros(steps, device),
+            update=update,
+            engine=engine,
+            sums=sums,
             steps_per_epoch=steps,
             progress=Progress(),
             history=History(),
@@ -110,15 +139,21 @@ class Run:
     def fingerprint(self) -> dict[str, Any]:
         """What a continuation of this run must share with it."""
         return checkpoint.fingerprint(
-            self.config, precision=self.precision, data_sha256=self.data.sha256
+            self.config,
+            precision=self.precision,
+            engine="graph" if isinstance(self.engine, GraphEngine) else "eager",
+            data_sha256=self.data.sha256,
         )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a continuation needs, plain values and tensors."""
+        optimizer = self.optimizer.state_dict()
+        for group, lr in zip(optimizer["param_groups"], self.scheduler.get_last_lr(), strict=True):
+            group["lr"] = lr  # a number wherever the optimizer keeps it
         return {
             "format": checkpoint.FORMAT,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer,
             "scheduler": self.scheduler.state_dict(),
             "last_epoch": self.scheduler.last_epoch,
             "scaler": self.scaler.state_dict(),
@@ -141,12 +176,13 @@ class Run:
         checkpoint.check_fingerprint(state["fingerprint"], self.fingerprint(), commit.path)
         self.load_weights(state["model"], commit)
         self.optimizer.load_state_dict(state["optimizer"])
+        place_lrs(self.optimizer)
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
         self.history = History.from_state(state["history"])
         if state["partial"] is not None:
-            self.sums.load_state_dict(state["partial"])
+            self.sums.load_state_dict(state["partial"], self.progress.step_in_epoch)
         self._check_ledger()
         _load_rng_state(state["rng"], self.device)
 

@@ -10,7 +10,7 @@ from typing import Any
 from trainer import checkpoint, console, summary
 from trainer.commits import Commits
 from trainer.console import log
-from trainer.data.epoch_table import epoch_table
+from trainer.data.epoch_table import EpochTable, EpochTables, epoch_table
 from trainer.epoch_row import epoch_row
 from trainer.finite import FiniteWatch
 from trainer.history import Row
@@ -31,6 +31,7 @@ class Training:
         views: The logs.
         finite: Stops the run if a loss is not finite.
         bar: Whether to draw a progress bar.
+        tables: Order, crops and flips of each epoch.
         commits: Writes checkpoints while the training goes on.
         session_start: When this process took the run up, in `time.perf_counter` seconds.
         seconds_before: Seconds spent on the run by earlier processes.
@@ -42,6 +43,7 @@ class Training:
     views: Views
     finite: FiniteWatch
     bar: bool
+    tables: EpochTables
     commits: Commits
     session_start: float
     seconds_before: float
@@ -68,6 +70,7 @@ class Training:
             views=views,
             finite=FiniteWatch(run, LossReader(run.sums.losses), last_good),
             bar=console.shows_bar(run.config.log.progress),
+            tables=_tables(run),
             commits=commits,
             session_start=time.perf_counter(),
             seconds_before=run.progress.seconds,
@@ -114,26 +117,18 @@ class Training:
     def train_epoch(self) -> None:
         """The updates of the epoch under way."""
         run, progress, config = self.run, self.run.progress, self.run.config
-        table = epoch_table(
-            config.seed,
-            progress.epoch,
-            len(run.data.train),
-            padding=config.data.crop_padding,
-            flip=config.data.flip,
-        )
         title = f"epoch {progress.epoch + 1}/{config.epochs}"
         done, steps = progress.step_in_epoch, run.steps_per_epoch
         bar = console.EpochBar(show=self.bar, title=title, total=steps, done=done)
         if config.data.workers:  # forked beside a thread at work, a worker may inherit a held lock
             self.commits.wait()
         start = time.perf_counter() - progress.train_seconds
+        run.engine.begin(self.tables.take(progress.epoch))
         for step in range(done, steps):
-            images, labels = run.loader.batch(table, step)
-            run.history.lrs.append([float(g["lr"]) for g in run.optimizer.param_groups])
+            run.history.lrs.append([*run.scheduler.get_last_lr()])
             if (momentum := run.scheduler.momentum(progress.step)) is not None:
                 run.history.momenta.append(momentum)
-            run.update(images, labels, run.sums, step)
-            run.scheduler.step()
+            run.engine.train_on(step)  # and the LR of the next update
             progress.advance()
             bar.advance()
             if (loss := self.finite.watch()) is not None:
@@ -222,6 +217,7 @@ class Training:
         except OSError as error:
             log.warning("warning: %s", console.one_line(error))
         self.commits.close()
+        self.tables.close()
         self.views.close()
 
     def seconds(self) -> float:
@@ -245,3 +241,13 @@ class Training:
 def _newest(folder: Path) -> str:
     found = checkpoint.commits(folder)
     return f"the last good checkpoint is {found[0]}" if found else "there is no checkpoint yet"
+
+
+def _tables(run: Run) -> EpochTables:
+    config, images = run.config, len(run.data.train)
+
+    def make(epoch: int) -> EpochTable:
+        padding, flip = config.data.crop_padding, config.data.flip
+        return epoch_table(config.seed, epoch, images, padding=padding, flip=flip)
+
+    return EpochTables(make, config.epochs, ahead=run.device.type == "cuda")

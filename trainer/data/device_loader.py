@@ -37,8 +37,10 @@ class DeviceLoader:
         self.black = len(self.pixels) - 1
         self.axis = torch.arange(SIZE, device=device)
         self.normalise = Normalise(device)
-        self._table: EpochTable | None = None
-        self._on_device: EpochTable | None = None
+        # At a fixed place: a captured graph reads its rows from it.
+        self.rows = torch.zeros(len(images), 4, dtype=torch.int64, device=device)
+        self._loaded: EpochTable | None = None
+        self._numbers = torch.arange(batch_size, device=device)
 
     def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Batch `step` of the epoch.
@@ -47,17 +49,38 @@ class DeviceLoader:
             Images `(n, 3, 32, 32)` float32, channels_last and normalised, and labels `(n,)` int64;
             n is the batch size, or less in a short last batch.
         """
-        if table is not self._table or self._on_device is None:
-            self._table, self._on_device = table, table.to(self.device)
-        rows = self._on_device.rows(step * self.batch_size, (step + 1) * self.batch_size)
-        y = self.axis + (rows.offsets[:, :1] - self.padding)
-        x = torch.where(rows.flips[:, None], SIZE - 1 - self.axis, self.axis)
-        x = x + (rows.offsets[:, 1:] - self.padding)
+        self.load(table)
+        return self.cut(self.rows[step * self.batch_size : (step + 1) * self.batch_size])
+
+    def load(self, table: EpochTable) -> None:
+        """Puts an epoch's table on the device, behind what the device is still to do."""
+        if table is not self._loaded:
+            packed = table.packed()
+            if self.device.type == "cuda":
+                packed = packed.pin_memory()
+            self.rows.copy_(packed, non_blocking=True)
+            self._loaded = table
+
+    def batch_at(self, step: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Like `batch`, of the loaded table, with nothing that a graph could not replay.
+
+        Args:
+            step: int64 on the device.
+            size: Images in it: the batch size, or less in a short last batch.
+        """
+        return self.cut(self.rows.index_select(0, step * self.batch_size + self._numbers[:size]))
+
+    def cut(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The batch of some rows of a packed table, `(n, 4)` int64."""
+        order, tops, lefts, flips = rows.unbind(1)
+        y = self.axis + (tops[:, None] - self.padding)
+        x = torch.where(flips[:, None] == 1, SIZE - 1 - self.axis, self.axis)
+        x = x + (lefts[:, None] - self.padding)
         inside = ((y >= 0) & (y < SIZE))[:, :, None] & ((x >= 0) & (x < SIZE))[:, None, :]
-        index = (rows.order[:, None] * SIZE + y)[:, :, None] * SIZE + x[:, None, :]
+        index = (order[:, None] * SIZE + y)[:, :, None] * SIZE + x[:, None, :]
         index = torch.where(inside, index, self.black)
         images = self.pixels.index_select(0, index.view(-1)).view(-1, SIZE, SIZE, 3)
-        return self.normalise(images), self.labels.index_select(0, rows.order)
+        return self.normalise(images), self.labels.index_select(0, order)
 
 
 class Normalise:

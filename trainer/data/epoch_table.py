@@ -1,6 +1,8 @@
 """An epoch as a table: the order of the images and how each is cropped and mirrored."""
 
 import hashlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -28,12 +30,9 @@ class EpochTable:
         """The rows `start..stop - 1`."""
         return EpochTable(self.order[start:stop], self.offsets[start:stop], self.flips[start:stop])
 
-    def to(self, device: torch.device) -> "EpochTable":
-        """The table on a device; the host does not wait for the copy."""
-        columns = (self.order, self.offsets, self.flips)
-        if device.type == "cuda":
-            columns = tuple(column.pin_memory() for column in columns)
-        return EpochTable(*(column.to(device, non_blocking=True) for column in columns))
+    def packed(self) -> torch.Tensor:
+        """The table as one tensor `(N, 4)` int64: image, top, left, flip (0 or 1)."""
+        return torch.cat([self.order[:, None], self.offsets, self.flips[:, None].long()], 1)
 
 
 def epoch_table(seed: int, epoch: int, images: int, *, padding: int, flip: bool) -> EpochTable:
@@ -54,3 +53,32 @@ def epoch_table(seed: int, epoch: int, images: int, *, padding: int, flip: bool)
     offsets = torch.randint(2 * padding + 1, (images, 2), generator=generator)
     flips = torch.rand(images, generator=generator) < (0.5 if flip else 0.0)
     return EpochTable(order, offsets, flips)
+
+
+class EpochTables:
+    """The tables of a run, each made while the epoch before it is trained.
+
+    Args:
+        make: Gives the table of an epoch.
+        epochs: Length of the run.
+        ahead: Whether to make them ahead: where an epoch takes a tenth of a second it counts.
+    """
+
+    def __init__(self, make: Callable[[int], EpochTable], epochs: int, *, ahead: bool) -> None:
+        self._make = make
+        self._epochs = epochs
+        self._pool = ThreadPoolExecutor(1, "epoch table") if ahead else None
+        self._next: tuple[int, Future[EpochTable]] | None = None
+
+    def take(self, epoch: int) -> EpochTable:
+        """The table of an epoch; the next one is made from now on."""
+        ready, self._next = self._next, None
+        table = ready[1].result() if ready and ready[0] == epoch else self._make(epoch)
+        if self._pool is not None and epoch + 1 < self._epochs:
+            self._next = epoch + 1, self._pool.submit(self._make, epoch + 1)
+        return table
+
+    def close(self) -> None:
+        """Ends the thread."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)

@@ -19,16 +19,35 @@ def build_optimizer(option: options.OptimizerOptions, model: nn.Module) -> torch
         ValueError: If a group matches no parameter.
     """
     groups = parameter_groups(option, dict(model.named_parameters()))
+    captured = groups[0]["params"][0].is_cuda
     # Fused kernels: one launch instead of one per tensor, and no host sync under GradScaler.
     shared: dict[str, Any] = {"lr": option.lr, "fused": True}
     if isinstance(option, options.SGD):
         sgd = torch.optim.SGD(groups, momentum=option.momentum, nesterov=option.nesterov, **shared)
         fill_momentum(sgd)
+        place_lrs(sgd)
         return sgd
     if isinstance(option, options.Adam):
         kind = torch.optim.AdamW if isinstance(option, options.AdamW) else torch.optim.Adam
-        return kind(groups, betas=(option.beta1, option.beta2), eps=option.eps, **shared)
+        betas = (option.beta1, option.beta2)
+        adam = kind(groups, betas=betas, eps=option.eps, capturable=captured, **shared)
+        place_lrs(adam)
+        return adam
     raise ValueError(f"optimizer.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
+
+
+def place_lrs(optimizer: torch.optim.Optimizer) -> None:
+    """Keeps each group's LR where its update reads it; to be called after loading, too.
+
+    On CUDA that is a float32 tensor on the device: a captured update reads it there, and the eager
+    one must compute with the same number. `load_state_dict` brings other places and flags along.
+    """
+    for group in optimizer.param_groups:
+        parameter, lr = group["params"][0], float(group["lr"])
+        group["lr"] = torch.tensor(lr, device=parameter.device) if parameter.is_cuda else lr
+        group["fused"] = True
+        if "capturable" in group:
+            group["capturable"] = parameter.is_cuda
 
 
 def fill_momentum(optimizer: torch.optim.SGD) -> None:

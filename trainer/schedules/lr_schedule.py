@@ -68,7 +68,7 @@ class LRSchedule(LRScheduler):
         return None if self.resolved.momentum is None else self.resolved.momentum(k)
 
     def _write(self) -> None:
-        self._last_lr: list[float | Any] = [*self.lrs(self.last_epoch)]
+        self._last_lr: list[float | Any] = self.lrs(self.last_epoch)
         for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
             if isinstance(group["lr"], float | int):
                 group["lr"] = lr
@@ -77,6 +77,11 @@ class LRSchedule(LRScheduler):
         if (momentum := self.momentum(self.last_epoch)) is not None:
             for group in self.optimizer.param_groups:
                 _set_momentum(group, momentum)
+
+    def advance(self) -> None:
+        """Moves on to the next update without writing: a captured update reads a table of LRs."""
+        self.last_epoch += 1
+        self._last_lr = self.lrs(self.last_epoch)
 
     def step(self, metrics: float | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Moves on to the next update and writes its LR into the optimizer.
