@@ -91,10 +91,10 @@ def test_a_stop_in_an_evaluation_does_not_wait_for_it(tmp_path: Path) -> None:
 def test_a_second_ctrl_c_leaves_at_once_and_every_file_whole(
     untouched: Path, tmp_path: Path
 ) -> None:
-    for n in (4, 8, 12):
+    for n in (2, STEPS + 1, 2 * STEPS + 1):  # also while an epoch's commit is being written
         folder = tmp_path / str(n)
         folder.mkdir()
-        stop = SignalAt("storage.py", "_sync_folder", n, signal.SIGINT, twice=True)
+        stop = SignalAt("history.py", "advance", n, signal.SIGINT, twice=True)
         process = Trainer(RUN, folder, prepare=stop)
         assert process.code() == 130
         assert "stopped by" not in process.err  # it did not wait for the commit
@@ -154,7 +154,7 @@ def test_a_killed_worker_ends_the_run_with_one_line_and_it_can_go_on(tmp_path: P
     loader = ["data.loader=torchvision", "data.workers=2"]
     process = Trainer([*TINY, *loader, "epochs=200", "hydra.run.dir=run"], tmp_path)
     process.wait_for("epoch   1/200")
-    _until(lambda: _workers_of(process), process)
+    _until(lambda: len(_workers_of(process)) == 2, process)
     os.kill(_workers_of(process)[0], signal.SIGKILL)
     assert process.code() == 1, process.err
     assert "Traceback" not in process.err
@@ -163,6 +163,33 @@ def test_a_killed_worker_ends_the_run_with_one_line_and_it_can_go_on(tmp_path: P
     assert "data.loader=device" in line
     assert '"status": "failed"' in (tmp_path / "run" / "summary.json").read_text()
     goes_on(tmp_path)
+
+
+def test_a_killed_run_leaves_no_worker_behind(tmp_path: Path) -> None:
+    loader = ["data.loader=torchvision", "data.workers=2"]
+    process = Trainer([*TINY, *loader, "epochs=200", "hydra.run.dir=run"], tmp_path)
+    process.wait_for("epoch   1/200")
+    _until(lambda: len(_workers_of(process)) == 2, process)
+    workers = _workers_of(process)
+    process.kill(signal.SIGKILL)
+    assert process.code() == -signal.SIGKILL
+    train(
+        ["resume=run", "epochs=201", "on_horizon_change=hold"],
+        tmp_path,
+        expect=143,
+        prepare=SignalAt("history.py", "advance", 3, signal.SIGTERM),
+    )  # not locked by them
+    end = time.monotonic() + 30
+    while any(_runs(worker) for worker in workers):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def goes_on(folder: Path) -> None:

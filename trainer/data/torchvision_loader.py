@@ -15,7 +15,7 @@ from trainer.data.image_set import ImageSet
 
 Row = tuple[int, int, int, bool]
 Sample = tuple[torch.Tensor, int]
-WORKER_TIMEOUT = 300  # seconds without a batch before a worker counts as hung
+WORKER_TIMEOUT = 60  # seconds without a batch before a worker counts as hung
 
 
 class TorchvisionLoader:
