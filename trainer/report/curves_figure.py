@@ -13,7 +13,16 @@ from trainer.report.analysis import Report
 from trainer.report.groups import Group
 from trainer.report.lr_curves import Curve
 from trainer.report.runs import Run
-from trainer.report.style import FAINT, INK, MOST_GROUPS, Look, look, new_figure, plain_axes, short
+from trainer.report.style import (
+    FAINT,
+    INK,
+    MOST_GROUPS,
+    Look,
+    look,
+    new_figure,
+    plain_axes,
+    short_labels,
+)
 
 SHORT = 10  # epochs: of shorter runs everything is shown
 LOW = 0.2  # accuracy below which there is nothing to leave out
@@ -44,7 +53,11 @@ def draw(report: Report, *, narrow: bool) -> Figure:
         rows[2].set_ylim(bottom=100 * bottom)
     _updates_axis(rows[0], report, size)
     handles = [_handle(look(n), group) for n, group in enumerate(groups)]
-    labels = [short(group.label) + ("" if group.finished else " (unfinished)") for group in groups]
+    names = short_labels([group.label for group in groups])
+    labels = [
+        name if group.finished else f"{name} (unfinished)"
+        for name, group in zip(names, groups, strict=True)
+    ]
     figure.legend(
         handles,
         labels,

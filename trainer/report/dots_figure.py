@@ -5,7 +5,16 @@ from matplotlib.figure import Figure
 
 from trainer.report.analysis import Report
 from trainer.report.groups import Group
-from trainer.report.style import FAINT, INK, MOST_GROUPS, look, new_figure, plain_axes, short
+from trainer.report.style import (
+    FAINT,
+    INK,
+    LONGEST_LABEL,
+    MOST_GROUPS,
+    look,
+    new_figure,
+    plain_axes,
+    short_labels,
+)
 from trainer.report.wording import mean_and_sd, points
 
 BELOW = 0.2  # of a row: the interval stands below the dots, which would hide it
@@ -92,14 +101,13 @@ def _rows(
     axes.set_ylim(len(groups) - 0.4, -0.75 if narrow else -0.6)
     axes.set_xlabel(name, fontsize=size, color=FAINT)
     across = axes.get_yaxis_transform()
+    labels = short_labels([group.label for group in groups], 34 if narrow else LONGEST_LABEL)
     if narrow:
         axes.set_yticks([])
     else:
-        axes.set_yticks(
-            range(len(groups)), [short(g.label) for g in groups], fontsize=size, color=INK
-        )
+        axes.set_yticks(range(len(groups)), labels, fontsize=size, color=INK)
         axes.tick_params(axis="y", length=0)
-    for number, (group, text) in enumerate(zip(groups, told, strict=True)):
+    for number, (label, text) in enumerate(zip(labels, told, strict=True)):
         x, y = (1.0, number - 0.36) if narrow else (1.02, number)
         right = "right" if narrow else "left"
         axes.text(x, y, text, transform=across, ha=right, va="center", fontsize=size, color=INK)
@@ -107,7 +115,7 @@ def _rows(
             axes.text(
                 0.0,
                 y,
-                short(group.label, 34),
+                label,
                 transform=across,
                 ha="left",
                 va="center",

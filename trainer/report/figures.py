@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import matplotlib
@@ -112,8 +112,3 @@ def _gap(report: Report) -> Picture:
 def _left_out(groups: int) -> str:
     rest = groups - MOST_GROUPS
     return f" The last {rest} groups are in the tables only." if rest > 0 else ""
-
-
-def png_names(made: Sequence[Picture]) -> list[str]:
-    """The names of the PNG files."""
-    return [f"{picture.name}.png" for picture in made]

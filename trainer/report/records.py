@@ -11,6 +11,7 @@ import yaml
 
 MOST_BYTES = 64_000_000  # of a file that is read whole
 LOG_TAIL = 65_536  # bytes at the end of a log that are searched
+DEEPEST = 50  # brackets in brackets of a configuration
 LONGEST = 400  # characters of a text that come into a report
 
 
@@ -75,10 +76,14 @@ def _mapping(path: Path, parse: Any, notes: list[str]) -> dict[str, Any]:
 
 
 def _safe_yaml(text: str) -> Any:
+    depth = 0
     try:
-        # A few lines of aliases can stand for gigabytes; what we write has none.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("holds aliases")
+        for event in yaml.parse(text, yaml.SafeLoader):
+            # A few lines of aliases can stand for gigabytes, and brackets in brackets take hours.
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
+                raise ValueError("is not what a run writes")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError("is not YAML") from error

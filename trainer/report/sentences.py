@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from trainer.report.analysis import Comparison, Report
 from trainer.report.wording import count, interval, listed, p_value, percent, points
 
+LONGEST_TITLE = 60  # characters of others' labels; more belong into the text
+
 
 @dataclass(frozen=True, slots=True)
 class Headline:
@@ -82,8 +84,8 @@ def headline(report: Report) -> Headline:
             f"{ahead[:-1]}, {between}. {why}. A first hint, no proof: repeat with seed=0,1,2,3,4."
         )
     else:
-        few = len(open_) < 4
         rivals = listed([c.other.label for c in open_], most=8)
+        few = len(open_) < 4 and len(rivals) <= LONGEST_TITLE
         title = (
             f"{name} leads; the numbers do not separate it from {rivals}."
             if few

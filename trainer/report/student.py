@@ -1,4 +1,4 @@
-"""Student's t distribution, exact to double precision; scipy is not a dependency."""
+"""Student's t distribution to ten digits or more; scipy is not a dependency."""
 
 import math
 

@@ -41,6 +41,15 @@ def short(label: str, longest: int = LONGEST_LABEL) -> str:
     return f" {label}" if label.startswith("_") else label
 
 
+def short_labels(labels: list[str], longest: int = LONGEST_LABEL) -> list[str]:
+    """Labels for a picture; those that become alike get their number, best group first."""
+    made = [short(label, longest) for label in labels]
+    return [
+        f"{n}. {short(label, longest - 4)}" if made.count(text) > 1 else text
+        for n, (label, text) in enumerate(zip(labels, made, strict=True), 1)
+    ]
+
+
 def new_figure(width: float, height: float, *, narrow: bool) -> Figure:
     """An empty figure; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")

@@ -61,7 +61,7 @@ tr:last-child > * { border-bottom: 0; }
 thead th { color: var(--soft); font-size: 13px; font-weight: 500; vertical-align: bottom; }
 th.text, td.text { text-align: left; }
 tbody th { font-weight: 500; }
-tbody th, td.text { white-space: normal; overflow-wrap: break-word; min-width: 8em;
+tbody th, td.text { white-space: normal; overflow-wrap: break-word; min-width: min(13em, 36vw);
   max-width: 30em; }
 td.long { min-width: 18em; }
 .first > * { font-weight: 650; }
