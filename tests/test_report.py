@@ -1,8 +1,8 @@
 """What a report says about runs: groups, sentences, and what it does with odd folders."""
 
 import csv
+import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,17 @@ from processes import TINY, train
 from run_folders import STEPS, write_run, write_seeds
 from scipy import stats
 
+from trainer.report import markdown, spreadsheet
 from trainer.report.__main__ import main
 from trainer.report.analysis import Report, analyse
 from trainer.report.discovery import find_runs
 from trainer.report.lr_curves import read_curve
-from trainer.report.markdown import escaped
+from trainer.report.provenance import provenance
 from trainer.report.records import last_error, plain
 from trainer.report.remarks import warnings
 from trainer.report.runs import read_run
 from trainer.report.sentences import comparison_sentence, headline
-from trainer.report.write import Written, report
+from trainer.report.write import report
 
 
 def read(*places: Path, target: float = 0.8) -> Report:
@@ -41,6 +42,11 @@ def told(result: Report) -> str:
             *warnings(result),
         ]
     )
+
+
+def document(*places: Path) -> str:
+    result = read(*places)
+    return markdown.text(result, [], provenance(result, [], "today"))
 
 
 # --- groups -----------------------------------------------------------------------------------
@@ -249,8 +255,7 @@ def test_a_test_set_kept_for_the_end_is_shown_beside_the_validation(tmp_path: Pa
     tests = {"test_last": {"accuracy": 0.7312}, "test_best": {"accuracy": 0.7456}}
     write_run(tmp_path / "a", [0.7, 0.75], scheduler="a", split="val", summary=tests)
     write_run(tmp_path / "b", [0.7, 0.74], scheduler="b", split="val", summary=tests)
-    written = report([tmp_path])
-    text = (written.folder / "report.md").read_text()
+    text = document(tmp_path)
     assert "75.00 % final validation accuracy" in text
     assert "73.12 %" in text
     assert "74.56 %" in text
@@ -275,7 +280,7 @@ def test_the_target_is_met_by_the_first_evaluation_at_or_above_it(tmp_path: Path
 def test_a_target_that_is_not_reached_is_counted(tmp_path: Path) -> None:
     for seed, final in enumerate((0.85, 0.75, 0.81)):
         write_run(tmp_path / str(seed), [final], seed=seed)
-    assert "2 of 3" in (report([tmp_path]).folder / "report.md").read_text()
+    assert "2 of 3" in document(tmp_path)
 
 
 # --- half a folder ----------------------------------------------------------------------------
@@ -295,7 +300,7 @@ def test_unfinished_runs_are_shown_and_are_in_no_mean(tmp_path: Path) -> None:
         "3 of 4 runs did not finish (1 running, 1 stopped and 1 failed): shown, but in no mean"
     )
     assert expected in told(result)
-    text = (report([tmp_path]).folder / "report.md").read_text()
+    text = document(tmp_path)
     assert "| 3 | steplr | failed | 0 of 1 | the loss is nan |" in text
 
 
@@ -309,7 +314,7 @@ def test_a_job_that_was_refused_is_failed_with_its_last_error(tmp_path: Path) ->
         "2026-11-21 11:34:19,059 ERROR refused\nTraceback (most recent call last):\n"
         '  File "x.py", line 1, in <module>\nFileNotFoundError: data/x: is not there\n'
     )
-    text = (report([tmp_path]).folder / "report.md").read_text()
+    text = document(tmp_path)
     assert "| 1 | scheduler=cosine seed=4 | failed | 0 | data/x: is not there |" in text
 
 
@@ -420,8 +425,7 @@ def test_a_report_lies_in_the_only_folder_and_is_no_run(
 def test_the_csv_holds_a_row_per_run_and_no_formula(tmp_path: Path) -> None:
     write_run(tmp_path / "0", [0.5, 0.8], settings={"name": "=cmd()", "optimizer.lr": 0.1})
     write_run(tmp_path / "1", [0.6, 0.9], seed=7, settings={"name": "plain"}, status="running")
-    with (report([tmp_path]).folder / "report.csv").open() as file:
-        first, second = csv.DictReader(file)
+    first, second = csv.DictReader(io.StringIO(spreadsheet.text(read(tmp_path))))
     assert first["final_accuracy"] == "0.8"
     assert (first["updates_to_target"], first["seconds_to_target"]) == ("20", "4.0")
     assert first["name"] == "'=cmd()"
@@ -430,11 +434,11 @@ def test_the_csv_holds_a_row_per_run_and_no_formula(tmp_path: Path) -> None:
 
 
 def test_markdown_shows_names_as_they_are(tmp_path: Path) -> None:
-    assert escaped("a|b *c* <d> [e](f) `g` _h_ i_j") == (
+    assert markdown.escaped("a|b *c* <d> [e](f) `g` _h_ i_j") == (
         r"a\|b \*c\* \<d\> \[e\](f) \`g\` \_h\_ i_j"
     )
     write_run(tmp_path / "0", [0.8], settings={"name": "x | <script>alert(1)</script>"})
-    text = (report([tmp_path]).folder / "report.md").read_text()
+    text = document(tmp_path)
     assert "<script>" not in text
     assert r"x \| \<script\>alert(1)\</script\>" in text
 
@@ -531,6 +535,4 @@ def test_a_real_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert rows[4]["status"] == "failed"
     assert "the loss is" in rows[4]["error"]
     assert "2 of 2" in text
-    assert os.path.exists(tmp_path / "sweep" / "report" / "curves.png")
-    written: Written = report([tmp_path / "sweep"], tmp_path / "again", 0.05)
-    assert written.report.groups[0].seeds == 2
+    (tmp_path / "sweep" / "report" / "curves.png").unlink()

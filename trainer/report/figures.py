@@ -4,11 +4,12 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from trainer.plot import DPI
 from trainer.report import curves_figure, dots_figure
 from trainer.report.analysis import Report
 from trainer.report.sentences import measure
@@ -38,13 +39,20 @@ class Picture:
 
     def svg(self, *, narrow: bool) -> bytes:
         """The figure as SVG; its letters are outlines, so that every browser shows the same."""
-        figure = self.draw(narrow)
-        FigureCanvasSVG(figure)
-        buffer = io.BytesIO()
-        with matplotlib.rc_context({"svg.hashsalt": self.name}), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # a box stands for a letter without one
-            figure.savefig(buffer, format="svg", metadata={"Date": None})
-        return buffer.getvalue()
+        with matplotlib.rc_context({"svg.hashsalt": self.name}):
+            return _rendered(self.draw(narrow), format="svg", metadata={"Date": None})
+
+    def png(self) -> bytes:
+        """The wide figure as PNG."""
+        return _rendered(self.draw(False), format="png", dpi=DPI)
+
+
+def _rendered(figure: Figure, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a box stands for a letter without one
+        figure.savefig(buffer, **options)
+    return buffer.getvalue()
 
 
 def pictures(report: Report) -> list[Picture]:

@@ -64,7 +64,7 @@ def report(
 
 
 def _write(result: Report, made: Provenance, output: Path) -> list[Path]:
-    from trainer import plot  # matplotlib takes half a second; a mistyped folder answers without
+    # matplotlib takes half a second to import; a mistyped folder answers without
     from trainer.report.figures import pictures
 
     shown = pictures(result)
@@ -76,5 +76,5 @@ def _write(result: Report, made: Provenance, output: Path) -> list[Path]:
     for name, text in texts.items():
         storage.write_text(output / name, text)
     for picture in shown:
-        plot.save(picture.draw(False), output / f"{picture.name}.png")
+        storage.write(output / f"{picture.name}.png", picture.png())
     return [output / name for name in (*texts, *(f"{p.name}.png" for p in shown))]
