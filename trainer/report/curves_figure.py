@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from trainer.report.analysis import Report
 from trainer.report.groups import Group
@@ -44,9 +45,11 @@ def draw(report: Report, *, narrow: bool) -> Figure:
     names = ("learning rate", "train loss", f"{split} accuracy (%)")
     for axes, name in zip(rows, names, strict=True):
         plain_axes(axes, size=size - 0.5)
+        axes.ticklabel_format(axis="y", useOffset=False)
         axes.set_title(name, loc="left", fontsize=size + 0.5, color=INK, fontweight="bold")
     rows[0].set_ylim(bottom=0)
     rows[2].set_xlabel("completed epochs", fontsize=size, color=FAINT)
+    rows[2].xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     rows[2].margins(x=0.02)
     rows[2].set_xlim(left=0)
     if (bottom := lowest_shown(report)) is not None:
@@ -169,6 +172,7 @@ def _updates_axis(axes: Axes, report: Report, size: float) -> None:
         return steps / per_epoch
 
     top = axes.secondary_xaxis("top", functions=(updates, epochs))
+    top.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     top.tick_params(labelsize=size - 1.5, colors=FAINT, length=3)
     top.set_xlabel("updates", fontsize=size - 1, color=FAINT, loc="right")
     top.spines["top"].set_visible(False)

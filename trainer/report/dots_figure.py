@@ -46,7 +46,7 @@ def draw_final(report: Report, *, narrow: bool) -> Figure:
             )
         axes.plot(
             values,
-            [number - BELOW / 2] * len(values),
+            [number - (BELOW / 2 if len(values) > 1 else 0)] * len(values),
             "o",
             color=style.colour,
             markersize=size - 2,

@@ -92,6 +92,7 @@ footer li { overflow-wrap: anywhere; }
   .scroll { margin: 10px -16px 0; padding: 0 16px; }
   .paper { padding: 6px; }
   th, td { padding-left: 16px; }
+  tbody th { overflow-wrap: anywhere; }
 }
 @media print { body { background: #fff; } section, details { break-inside: avoid; } }
 """
