@@ -269,6 +269,18 @@ def test_runs_evaluated_on_different_images_are_not_compared(tmp_path: Path) -> 
     assert "points" not in text
 
 
+def test_a_group_on_other_images_adds_no_comparison_to_the_others(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "a", [0.8700, 0.8711, 0.8695], scheduler="a")
+    write_seeds(tmp_path / "b", [0.8665, 0.8660, 0.8668], scheduler="b")
+    alone = read(tmp_path).comparisons[0].adjusted_p
+    write_seeds(tmp_path / "c", [0.95, 0.92, 0.91], scheduler="c", split="val")
+    first, other = read(tmp_path).comparisons
+    assert first.leader.label == "data.val_size=0 a"  # though c's number is higher
+    assert first.adjusted_p == alone
+    assert other.paired is None
+    assert "c: not compared, they were evaluated on different images" in told(read(tmp_path))
+
+
 def test_the_target_is_met_by_the_first_evaluation_at_or_above_it(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "a", [0.5, 0.8, 0.7, 0.9], every=2, seconds=3.0)
     run = read_run(folder, "a")

@@ -1,6 +1,7 @@
 """The page of a report: self-contained, harmless, and readable on a desktop and on a phone."""
 
 import base64
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 from PIL import Image
 from run_folders import write_run, write_seeds
 
+from trainer.report import curves_figure
+from trainer.report.analysis import analyse
+from trainer.report.runs import read_run
+from trainer.report.style import LONGEST_LABEL, short_labels
 from trainer.report.write import report
 
 EVIL = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -90,6 +95,38 @@ def test_every_picture_says_what_it_shows(page: Path) -> None:
     tables = [a for a in Elements(page.read_text()).of("div") if a.get("class") == "scroll"]
     assert all(a["role"] == "region" and a["tabindex"] == "0" and a["aria-label"] for a in tables)
     assert len(tables) == len(Elements(page.read_text()).of("table")) >= 6
+
+
+def test_a_picture_takes_no_label_for_a_formula_or_for_none(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [0.8], settings={"name": "_first $\\frac{$"})
+    write_run(tmp_path / "1", [0.7], settings={"name": "second", "optimizer.lr": 0.1})
+    runs = [read_run(tmp_path / number, number) for number in ("0", "1")]
+    result = analyse(runs, 0.8)
+    for narrow in (False, True):
+        figure = curves_figure.draw(result, narrow=narrow)
+        figure.savefig(io.BytesIO())
+        (legend,) = figure.legends
+        texts = [text.get_text().strip() for text in legend.get_texts()]
+        assert texts == ["_first \\$\\frac{\\$", "second"]
+
+
+def test_labels_that_a_picture_shortens_stay_apart() -> None:
+    labels = [f"{'x' * 30} {n} {'y' * 30}" for n in range(3)]
+    made = short_labels(labels)
+    assert len(set(made)) == 3
+    assert max(map(len, made)) <= LONGEST_LABEL
+
+
+def test_a_missing_browser_skips_unless_all_proofs_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("TRAINER_ALL_PROOFS", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="apt-get install chromium"):
+        chromium.find()
+    monkeypatch.setenv("TRAINER_ALL_PROOFS", "1")
+    with pytest.raises(pytest.fail.Exception):
+        chromium.find()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

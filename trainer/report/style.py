@@ -37,6 +37,7 @@ def short(label: str, longest: int = LONGEST_LABEL) -> str:
     if len(label) > longest:
         head = longest * 2 // 3
         label = f"{label[:head]}…{label[len(label) - (longest - head - 1) :]}"
+    # Older matplotlib leaves labels that begin with an underscore out of a legend.
     label = label.replace("$", r"\$")
     return f" {label}" if label.startswith("_") else label
 
