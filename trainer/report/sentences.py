@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from trainer.report.analysis import Comparison, Report
+from trainer.report.groups import Group
+from trainer.report.statistics import Estimate
 from trainer.report.wording import count, interval, listed, p_value, percent, points
 
 LONGEST_TITLE = 60  # characters of others' labels; more belong into the text
@@ -32,75 +34,88 @@ def headline(report: Report) -> Headline:
     if leader is None or leader.final is None:
         rest = listed([f"{n} {status}" for status, n in _statuses(report).items()])
         return Headline("No run has finished yet.", f"There is nothing to compare: {rest}.")
-    name, final = leader.label, leader.final
-    over = f"over {count(final.n, 'seed')}"
-    spread = "" if final.half_width is None else f" (95 % CI {interval(final)})"
     if not report.comparisons:
-        several = len(report.groups) > 1
-        return Headline(
-            f"{name}: {percent(final.mean)} {measure(report)}.",
-            f"{'The only group with a finished run' if several else 'One group'}, {over}{spread}: "
-            "there is nothing to compare it with."
-            + (
-                "" if final.n > 1 else " One seed: nothing here says how much another would differ."
-            ),
-        )
+        return _alone(report, leader, leader.final)
     same = [c for c in report.comparisons if c.same_split]
     if not same:
         return Headline(
             "These runs cannot be compared.",
-            f"{name} was evaluated on other images than the others: {_elsewhere(report)}.",
+            f"{leader.label} was evaluated on other images than the others: {_elsewhere(report)}.",
         )
-    ahead = f"{name}: {percent(final.mean)} {measure(report)} {over}{spread}."
-    supported = [c for c in same if c.supported]
-    open_ = [c for c in same if not c.supported]
-    if not open_:
-        numbers = "it is" if len(same) == 1 else "each is"
-        title = f"Take {name}."
-        text = (
-            f"{ahead} The numbers support that this is more than "
-            f"{listed([c.other.label for c in same])} {'reaches' if len(same) == 1 else 'reach'}: "
-            f"{numbers} lower by at least {points(min(c.difference for c in same))} points on "
-            f"average over {_common(same)}."
-        )
-    elif all(c.paired is None for c in open_) and not supported:
-        nearest = min(same, key=lambda c: c.difference)
-        if nearest.difference == 0:
-            between = f"level with {nearest.other.label}"
-        else:
-            between = (
-                f"{points(nearest.difference)} points above the next, {nearest.other.label}"
-                if nearest.difference > 0
-                else f"though on the seeds they share {nearest.other.label} is above it"
-            )
-        one = all(c.seeds == 1 for c in same)
-        title = f"{name} came out highest{', in one seed' if one else ''}."
-        why = (
-            "One seed: nothing here says how much another seed would change that"
-            if one
-            else "Fewer than two seeds are shared, so nothing here says what chance contributes"
-        )
-        text = (
-            f"{ahead[:-1]}, {between}. {why}. A first hint, no proof: repeat with seed=0,1,2,3,4."
-        )
+    ahead = f"{leader.label}: {percent(leader.final.mean)} {measure(report)} {_over(leader.final)}."
+    if all(c.supported for c in same):
+        answer = _clear(leader.label, ahead, same)
+    elif all(c.paired is None for c in same):
+        answer = _hint(leader.label, ahead, same)
     else:
-        rivals = listed([c.other.label for c in open_], most=8)
-        few = len(open_) < 4 and len(rivals) <= LONGEST_TITLE
-        title = (
-            f"{name} leads; the numbers do not separate it from {rivals}."
-            if few
-            else f"{name} leads; {len(open_)} of {len(same)} others are not separated from it."
-        )
-        text = ahead if few else f"{ahead} Not separated from it: {rivals}."
-        if supported:
-            better = [c.other.label for c in supported]
-            others = listed(better) if len(better) < 4 else f"the {len(better)} others"
-            text += f" The numbers support that it is better than {others}."
-        text += (
-            " Among those that are not separated, choose by whatever else matters, or run more"
-            " seeds: they may tell them apart."
-        )
-    return Headline(title, " ".join([text, *_odd(same)]))
+        answer = _open(leader.label, ahead, same)
+    return Headline(answer.title, " ".join([answer.text, *_odd(same)]))
+
+
+def _over(final: Estimate) -> str:
+    spread = "" if final.half_width is None else f" (95 % CI {interval(final)})"
+    return f"over {count(final.n, 'seed')}{spread}"
+
+
+def _alone(report: Report, leader: Group, final: Estimate) -> Headline:
+    who = "The only group with a finished run" if len(report.groups) > 1 else "One group"
+    text = f"{who}, {_over(final)}: there is nothing to compare it with."
+    if final.n == 1:
+        text += " One seed: nothing here says how much another would differ."
+    return Headline(f"{leader.label}: {percent(final.mean)} {measure(report)}.", text)
+
+
+def _clear(name: str, ahead: str, same: list[Comparison]) -> Headline:
+    """Better than every other."""
+    one = len(same) == 1
+    text = (
+        f"{ahead} The numbers support that this is more than "
+        f"{listed([c.other.label for c in same])} {'reaches' if one else 'reach'}: "
+        f"{'it is' if one else 'each is'} lower by at least "
+        f"{points(min(c.difference for c in same))} points on average over {_common(same)}."
+    )
+    return Headline(f"Take {name}.", text)
+
+
+def _hint(name: str, ahead: str, same: list[Comparison]) -> Headline:
+    """Nothing could be tested."""
+    nearest = min(same, key=lambda c: c.difference)
+    if nearest.difference == 0:
+        between = f"level with {nearest.other.label}"
+    elif nearest.difference > 0:
+        between = f"{points(nearest.difference)} points above the next, {nearest.other.label}"
+    else:
+        between = f"though on the seeds they share {nearest.other.label} is above it"
+    one = all(c.seeds == 1 for c in same)
+    why = (
+        "One seed: nothing here says how much another seed would change that"
+        if one
+        else "Fewer than two seeds are shared, so nothing here says what chance contributes"
+    )
+    return Headline(
+        f"{name} came out highest{', in one seed' if one else ''}.",
+        f"{ahead[:-1]}, {between}. {why}. A first hint, no proof: repeat with seed=0,1,2,3,4.",
+    )
+
+
+def _open(name: str, ahead: str, same: list[Comparison]) -> Headline:
+    """Not separated from at least one other."""
+    rivals = [c.other.label for c in same if not c.supported]
+    better = [c.other.label for c in same if c.supported]
+    told = listed(rivals, most=8)
+    if len(rivals) < 4 and len(told) <= LONGEST_TITLE:
+        title, text = f"{name} leads; the numbers do not separate it from {told}.", ahead
+    else:
+        title = f"{name} leads; {len(rivals)} of {len(same)} others are not separated from it."
+        text = f"{ahead} Not separated from it: {told}."
+    if better:
+        others = listed(better) if len(better) < 4 else f"the {len(better)} others"
+        text += f" The numbers support that it is better than {others}."
+    text += (
+        " Among those that are not separated, choose by whatever else matters, or run more seeds:"
+        " they may tell them apart."
+    )
+    return Headline(title, text)
 
 
 def _common(comparisons: list[Comparison]) -> str:
