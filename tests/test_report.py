@@ -1,0 +1,550 @@
+"""What a report says about runs: groups, sentences, and what it does with odd folders."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import TINY, train
+from run_folders import STEPS, write_run, write_seeds
+from scipy import stats
+
+from trainer.report import markdown, spreadsheet
+from trainer.report.__main__ import main
+from trainer.report.analysis import Report, analyse
+from trainer.report.discovery import find_runs
+from trainer.report.lr_curves import read_curve
+from trainer.report.provenance import provenance
+from trainer.report.records import last_error, plain
+from trainer.report.remarks import warnings
+from trainer.report.runs import read_run
+from trainer.report.sentences import comparison_sentence, headline
+from trainer.report.write import report
+
+
+def read(*places: Path, target: float = 0.8) -> Report:
+    return analyse([read_run(folder, name) for folder, name in find_runs(places)], target)
+
+
+def labels(place: Path) -> list[str]:
+    return sorted(group.label for group in read(place).groups)
+
+
+def told(result: Report) -> str:
+    answer = headline(result)
+    return "\n".join(
+        [
+            answer.title,
+            answer.text,
+            *map(comparison_sentence, result.comparisons),
+            *warnings(result),
+        ]
+    )
+
+
+def document(*places: Path) -> str:
+    result = read(*places)
+    return markdown.text(result, [], provenance(result, [], "today"))
+
+
+# --- groups -----------------------------------------------------------------------------------
+
+
+def test_runs_that_differ_in_seed_and_circumstances_only_are_one_group(tmp_path: Path) -> None:
+    for seed in (0, 1, 2):
+        more = {"device": f"cuda:{seed}", "data.root": f"/{seed}", "checkpoint.keep_last": seed + 2}
+        write_run(tmp_path / str(seed), [0.8], seed=seed, settings=more)
+    (group,) = read(tmp_path).groups
+    assert group.seeds == 3
+    assert group.label == "steplr"
+
+
+def test_a_label_says_what_differs_and_nothing_else(tmp_path: Path) -> None:
+    after = {"name": "warmup", "warmup": 5, "after": {"name": "cosine", "eta_min": 0.0}}
+    write_run(tmp_path / "0", [0.8], scheduler=after)
+    write_run(tmp_path / "1", [0.8], scheduler={"name": "steplr", "gamma": 0.1})
+    write_run(tmp_path / "2", [0.8], scheduler={"name": "steplr", "gamma": 0.2})
+    assert labels(tmp_path) == [
+        "steplr scheduler.gamma=0.1",
+        "steplr scheduler.gamma=0.2",
+        "warmup_cosine",
+    ]
+    common = read(tmp_path).common
+    assert "optimizer.lr=0.04" in common
+    assert not any(setting.startswith(("scheduler", "seed", "name")) for setting in common)
+
+
+def test_a_label_leaves_out_a_schedule_that_all_share(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [0.8], settings={"optimizer.lr": 0.02})
+    write_run(tmp_path / "1", [0.8], settings={"optimizer.lr": 0.04, "batch_size": 256})
+    assert labels(tmp_path) == [
+        "batch_size=128 optimizer.lr=0.02",
+        "batch_size=256 optimizer.lr=0.04",
+    ]
+
+
+def test_names_are_labels_where_each_group_has_one_of_its_own(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [0.8], settings={"name": "first", "optimizer.lr": 0.02})
+    write_run(tmp_path / "1", [0.8], settings={"name": "second"})
+    assert labels(tmp_path) == ["first", "second"]
+    write_run(tmp_path / "2", [0.8], seed=1, settings={"name": "third"})
+    assert labels(tmp_path) == ["optimizer.lr=0.02", "optimizer.lr=0.04"]
+
+
+def test_a_key_that_an_older_version_did_not_have_splits_no_group(tmp_path: Path) -> None:
+    write_run(tmp_path / "old", [0.8], seed=0)
+    write_run(tmp_path / "new", [0.8], seed=1, settings={"engine": "auto"})
+    result = read(tmp_path)
+    assert len(result.groups) == 1
+    assert "Not every run names engine: taken to be the same." in warnings(result)
+    write_run(tmp_path / "other", [0.8], seed=1, settings={"engine": "graph"})
+    assert len(read(tmp_path).groups) == 3
+
+
+def test_a_fingerprint_stands_in_for_a_missing_configuration(tmp_path: Path) -> None:
+    fingerprint = {"seed": 3, "scheduler.name": "cosine", "optimizer.lr": 0.1}
+    folder = write_run(tmp_path / "0", [0.8], summary={"fingerprint": fingerprint})
+    (folder / "config.yaml").unlink()
+    (group,) = read(tmp_path).groups
+    assert group.label == "cosine"
+    assert list(group.by_seed(lambda run: run.final)) == [3]
+
+
+def test_repeats_of_a_seed_count_once(tmp_path: Path) -> None:
+    for number, final in enumerate((0.80, 0.82, 0.86)):
+        write_run(tmp_path / str(number), [final], seed=min(number, 1))
+    result = read(tmp_path)
+    (group,) = result.groups
+    assert group.final is not None
+    assert group.final.n == 2
+    assert group.final.mean == pytest.approx((0.80 + (0.82 + 0.86) / 2) / 2)
+    assert "runs of the same seed count as one" in told(result)
+
+
+# --- what is compared -------------------------------------------------------------------------
+
+
+def test_the_last_epoch_decides_and_not_the_luckiest(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", [0.5, 0.9, 0.7], scheduler="lucky")
+    write_run(tmp_path / "b", [0.5, 0.6, 0.8], scheduler="steady")
+    leader = read(tmp_path).leader
+    assert leader is not None
+    assert leader.label == "steady"
+    best = {g.label: g.estimate(lambda run: run.best) for g in read(tmp_path).groups}
+    lucky = best["lucky"]
+    assert lucky is not None
+    assert lucky.mean == 0.9
+
+
+def test_one_seed_is_called_one_seed(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", [0.80], scheduler="a")
+    write_run(tmp_path / "b", [0.804], scheduler="b")
+    text = told(read(tmp_path))
+    assert "b came out highest, in one seed." in text
+    assert "0.40 points above the next, a" in text
+    assert "nothing here says how much another seed would change that" in text
+    assert "support" not in text
+
+
+def test_a_clear_difference_is_supported_and_the_numbers_are_scipys(tmp_path: Path) -> None:
+    good, poor = [0.870, 0.873, 0.868, 0.871], [0.841, 0.846, 0.842, 0.839]
+    write_seeds(tmp_path / "good", good, scheduler="good")
+    write_seeds(tmp_path / "poor", poor, scheduler="poor")
+    result = read(tmp_path)
+    (comparison,) = result.comparisons
+    expected = stats.ttest_rel(good, poor)
+    assert comparison.adjusted_p == pytest.approx(expected.pvalue)
+    text = told(result)
+    assert "Take good." in text
+    low, high = (100 * x for x in expected.confidence_interval())
+    assert f"95 % CI {low:.2f} to {high:.2f}" in text
+    assert "n = 4 common seeds): the numbers support it." in text
+
+
+def test_a_small_difference_is_not_separated(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "a", [0.870, 0.860, 0.875], scheduler="a")
+    write_seeds(tmp_path / "b", [0.865, 0.866, 0.868], scheduler="b")
+    text = told(read(tmp_path))
+    assert "a leads; the numbers do not separate it from b." in text
+    assert "n = 3 common seeds): the numbers do not separate them." in text
+    assert "support" not in text
+
+
+def test_many_comparisons_need_more_than_one(tmp_path: Path) -> None:
+    first, second = [0.8700, 0.8711, 0.8695], [0.8665, 0.8660, 0.8668]
+    write_seeds(tmp_path / "a", first, scheduler="a")
+    write_seeds(tmp_path / "b", second, scheduler="b")
+    alone = read(tmp_path).comparisons[0]
+    assert alone.supported
+    for number, name in enumerate("cdefgh"):
+        noisy = [0.85 + 0.01 * ((seed + number) % 3) for seed in range(3)]
+        write_seeds(tmp_path / name, noisy, scheduler=name)
+    among = next(c for c in read(tmp_path).comparisons if c.other.label == "b")
+    assert among.paired is not None
+    assert alone.paired is not None
+    assert among.paired.p == alone.paired.p
+    assert among.adjusted_p is not None
+    assert alone.adjusted_p is not None
+    assert among.adjusted_p > alone.adjusted_p
+    assert not among.supported
+
+
+def test_a_leader_that_is_worse_on_the_common_seeds_is_not_supported(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "a", [0.800, 0.802, 0.801, 0.95, 0.95], scheduler="a")
+    write_seeds(tmp_path / "b", [0.820, 0.823, 0.8205], scheduler="b")
+    result = read(tmp_path)
+    (comparison,) = result.comparisons
+    assert comparison.adjusted_p is not None
+    assert comparison.adjusted_p < 0.05
+    assert not comparison.supported
+    assert "b is above a by 2.02 points (95 % CI 1.8" in told(result)
+
+
+def test_groups_without_a_common_seed_are_not_tested(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [0.80], scheduler="a", seed=0)
+    write_run(tmp_path / "1", [0.82], scheduler="a", seed=1)
+    write_run(tmp_path / "2", [0.70], scheduler="b", seed=2)
+    write_run(tmp_path / "3", [0.72], scheduler="b", seed=3)
+    text = told(read(tmp_path))
+    assert "without a common seed: not paired, so not tested" in text
+    assert "support" not in text
+
+
+def test_runs_of_different_length_are_said_to_be(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", [0.7, 0.8], scheduler="a")
+    write_run(tmp_path / "b", [0.7, 0.8, 0.9], scheduler="b")
+    text = told(read(tmp_path))
+    assert "The runs differ in length" in text
+    assert "Not of equal length: 3 epochs (30 updates) against 2 epochs (20 updates)." in text
+    write_run(tmp_path / "c" / "c", [0.7, 0.8], scheduler="c")
+    assert "length" not in told(read(tmp_path / "a", tmp_path / "c"))
+
+
+@pytest.mark.parametrize(
+    ("summary", "expected"),
+    [
+        ({"device": "a GPU"}, "Made with different devices: a CPU, 1 thread and a GPU."),
+        ({"precision": "fp16"}, "different precisions: bf16 and fp16."),
+        ({"versions": {"torch": "3.0"}}, "different torch versions: 2.15.0 and 3.0."),
+        ({"data": {"sha256": "beef"}}, "different data (SHA-256): da7ada7ada and beef."),
+    ],
+)
+def test_different_circumstances_are_warned_of(
+    tmp_path: Path, summary: dict[str, Any], expected: str
+) -> None:
+    write_run(tmp_path / "0", [0.8], seed=0)
+    write_run(tmp_path / "1", [0.8], seed=1)
+    assert warnings(read(tmp_path)) == []
+    write_run(tmp_path / "2", [0.8], seed=2, summary=summary)
+    assert expected in told(read(tmp_path))
+
+
+def test_runs_of_a_group_whose_lrs_differ_are_warned_of(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [0.8], seed=0)
+    write_run(tmp_path / "1", [0.8], seed=1, lrs=[0.04] * 9 + [0.01])
+    assert "the LR curves of its runs differ" in told(read(tmp_path))
+    plateau = tmp_path / "plateau"
+    write_run(plateau / "0", [0.8], scheduler="plateau")
+    write_run(plateau / "1", [0.8], scheduler="plateau", seed=1, lrs=[0.04] * 9 + [0.01])
+    assert "curves" not in told(read(plateau))
+
+
+def test_a_test_set_kept_for_the_end_is_shown_beside_the_validation(tmp_path: Path) -> None:
+    tests = {"test_last": {"accuracy": 0.7312}, "test_best": {"accuracy": 0.7456}}
+    write_run(tmp_path / "a", [0.7, 0.75], scheduler="a", split="val", summary=tests)
+    write_run(tmp_path / "b", [0.7, 0.74], scheduler="b", split="val", summary=tests)
+    text = document(tmp_path)
+    assert "75.00 % final validation accuracy" in text
+    assert "73.12 %" in text
+    assert "74.56 %" in text
+
+
+def test_runs_evaluated_on_different_images_are_not_compared(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", [0.7], scheduler="a", split="val")
+    write_run(tmp_path / "b", [0.9], scheduler="b")
+    text = told(read(tmp_path))
+    assert "These runs cannot be compared." in text
+    assert "points" not in text
+
+
+def test_a_group_on_other_images_adds_no_comparison_to_the_others(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "a", [0.8700, 0.8711, 0.8695], scheduler="a")
+    write_seeds(tmp_path / "b", [0.8665, 0.8660, 0.8668], scheduler="b")
+    alone = read(tmp_path).comparisons[0].adjusted_p
+    write_seeds(tmp_path / "c", [0.95, 0.92, 0.91], scheduler="c", split="val")
+    first, other = read(tmp_path).comparisons
+    assert first.leader.label == "data.val_size=0 a"  # though c's number is higher
+    assert first.adjusted_p == alone
+    assert other.paired is None
+    assert "c: not compared, they were evaluated on different images" in told(read(tmp_path))
+
+
+def test_the_target_is_met_by_the_first_evaluation_at_or_above_it(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a", [0.5, 0.8, 0.7, 0.9], every=2, seconds=3.0)
+    run = read_run(folder, "a")
+    assert run.reached(0.8) == (4 * STEPS, 6.0)
+    assert run.reached(0.81) == (8 * STEPS, 12.0)
+    assert run.reached(0.95) is None
+
+
+def test_a_target_that_is_not_reached_is_counted(tmp_path: Path) -> None:
+    for seed, final in enumerate((0.85, 0.75, 0.81)):
+        write_run(tmp_path / str(seed), [final], seed=seed)
+    assert "2 of 3" in document(tmp_path)
+
+
+# --- half a folder ----------------------------------------------------------------------------
+
+
+def test_unfinished_runs_are_shown_and_are_in_no_mean(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [0.8], seed=0)
+    write_run(tmp_path / "1", [0.1], seed=1, status="running")
+    write_run(tmp_path / "2", [0.1], seed=2, status="stopped")
+    error = {"error": "the loss is nan"}
+    write_run(tmp_path / "3", [], seed=3, status="failed", summary=error, settings={"epochs": 1})
+    result = read(tmp_path)
+    (group,) = result.groups
+    assert group.final is not None
+    assert (group.final.n, group.final.mean) == (1, 0.8)
+    expected = (
+        "3 of 4 runs did not finish (1 running, 1 stopped and 1 failed): shown, but in no mean"
+    )
+    assert expected in told(result)
+    text = document(tmp_path)
+    assert "| 3 | steplr | failed | 0 of 1 | the loss is nan |" in text
+
+
+def test_a_job_that_was_refused_is_failed_with_its_last_error(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [0.8])
+    refused = tmp_path / "1"
+    (refused / ".hydra").mkdir(parents=True)
+    (refused / ".hydra" / "overrides.yaml").write_text("- scheduler=cosine\n- seed=4\n")
+    (refused / "trainer.log").write_text(
+        "2026-11-21 11:34:18,761 INFO run folder\n"
+        "2026-11-21 11:34:19,059 ERROR refused\nTraceback (most recent call last):\n"
+        '  File "x.py", line 1, in <module>\nFileNotFoundError: data/x: is not there\n'
+    )
+    text = document(tmp_path)
+    assert "| 1 | scheduler=cosine seed=4 | failed | 0 | data/x: is not there |" in text
+
+
+def test_an_error_without_a_traceback_is_the_line_itself(tmp_path: Path) -> None:
+    log = tmp_path / "trainer.log"
+    log.write_text(
+        "2026-11-21 11:34:19,059 ERROR it went wrong\n2026-11-21 11:34:20,000 INFO bye\n"
+    )
+    assert last_error(log) == "it went wrong"
+    log.write_text("2026-11-21 11:34:20,000 INFO epoch 1 ERROR 3\n")
+    assert last_error(log) is None
+
+
+def test_a_half_written_line_is_left_out_and_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "0", [0.6, 0.7], status="running", summary={"last": None})
+    path = folder / "metrics.jsonl"
+    path.write_text(path.read_text()[:-30])
+    result = read(tmp_path)
+    assert result.runs[0].final == 0.6
+    assert "0: the last line of metrics.jsonl is incomplete: left out." in warnings(result)
+
+
+def test_a_finished_run_without_its_metrics_is_known_by_its_summary(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "0", [0.6, 0.7])
+    (folder / "metrics.jsonl").unlink()
+    result = read(tmp_path)
+    assert result.runs[0].final == 0.7
+    assert "taken from summary.json" in told(result)
+
+
+@pytest.mark.parametrize("name", ["summary.json", "config.yaml", "metrics.jsonl", "lr.csv"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x00\xff\xfe", b"[1, 2]", b"{", b"null", b"[" * 100_000, b'{"last": 3, "status": []}',
+     b"step,lr\n0,nan\n1,", b"&a [*a, *a]"],
+)  # fmt: skip
+def test_no_file_of_a_run_can_break_the_report(tmp_path: Path, name: str, content: bytes) -> None:
+    write_run(tmp_path / "good", [0.6, 0.7])
+    bad = write_run(tmp_path / "bad", [0.6, 0.7])
+    (bad / name).write_bytes(content)
+    result = read(tmp_path)
+    assert len(result.runs) == 2
+    assert headline(result).title
+    assert result.leader is not None
+
+
+def test_nothing_in_a_configuration_runs(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "0", [0.8])
+    proof = tmp_path / "proof"
+    (folder / "config.yaml").write_text(f"a: !!python/object/apply:os.mkdir ['{proof}']\n")
+    result = read(tmp_path)
+    assert not proof.exists()
+    assert "0: config.yaml is damaged: not read." in warnings(result)
+
+
+def test_a_sweep_in_which_nothing_finished_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [0.5], status="running")
+    write_run(tmp_path / "1", [], status="failed", seed=1)
+    result = read(tmp_path)
+    assert headline(result).title == "No run has finished yet."
+    assert "1 running and 1 failed" in headline(result).text
+    assert report([tmp_path]).files
+
+
+def test_one_run_is_reported_alone(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "0", [0.5, 0.8])
+    text = told(read(folder))
+    assert "steplr: 80.00 % final test accuracy." in text
+    assert "nothing to compare it with" in text
+
+
+# --- finding and writing ----------------------------------------------------------------------
+
+
+def test_runs_are_found_three_levels_down_in_natural_order_and_once(tmp_path: Path) -> None:
+    for name in ("10", "2", "a/b/c"):
+        write_run(tmp_path / name, [0.8])
+    write_run(tmp_path / "a" / "b" / "d" / "e", [0.8])
+    (tmp_path / "empty").mkdir()
+    names = [name for _, name in find_runs([tmp_path])]
+    assert names == ["2", "10", "a/b/c"]
+    again = [name for _, name in find_runs([tmp_path, tmp_path / "2"])]
+    assert again == [f"{tmp_path.name}/{name}" for name in names]
+
+
+def test_a_report_lies_in_the_only_folder_and_is_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "s" / "0", [0.8])
+    write_run(tmp_path / "t" / "0", [0.9])
+    first, second = report([tmp_path / "s"]), report([tmp_path / "s"])
+    assert first.folder == tmp_path / "s" / "report"
+    assert len(second.report.runs) == 1
+    monkeypatch.chdir(tmp_path)
+    both = report([tmp_path / "s", tmp_path / "t"])
+    assert both.folder.parent == Path("outputs/report")
+    assert all(file.stat().st_size for file in both.files)
+    assert sorted(file.name for file in both.files) == [
+        "curves.png",
+        "final.png",
+        "gap.png",
+        "report.csv",
+        "report.html",
+        "report.md",
+    ]
+
+
+def test_the_csv_holds_a_row_per_run_and_no_formula(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [0.5, 0.8], settings={"name": "=cmd()", "optimizer.lr": 0.1})
+    write_run(tmp_path / "1", [0.6, 0.9], seed=7, settings={"name": "plain"}, status="running")
+    first, second = csv.DictReader(io.StringIO(spreadsheet.text(read(tmp_path))))
+    assert first["final_accuracy"] == "0.8"
+    assert (first["updates_to_target"], first["seconds_to_target"]) == ("20", "4.0")
+    assert first["name"] == "'=cmd()"
+    assert (first["optimizer.lr"], second["optimizer.lr"]) == ("0.1", "0.04")
+    assert (second["seed"], second["status"], second["best_epoch"]) == ("7", "running", "2")
+
+
+def test_markdown_shows_names_as_they_are(tmp_path: Path) -> None:
+    assert markdown.escaped("a|b *c* <d> [e](f) `g` _h_ i_j") == (
+        r"a\|b \*c\* \<d\> \[e\](f) \`g\` \_h\_ i_j"
+    )
+    write_run(tmp_path / "0", [0.8], settings={"name": "x | <script>alert(1)</script>"})
+    text = document(tmp_path)
+    assert "<script>" not in text
+    assert r"x \| \<script\>alert(1)\</script\>" in text
+
+
+def test_a_name_cannot_speak_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "0", [0.8], settings={"name": "a\x1b[31mred\x07\n\u202eb\ud800"})
+    assert main([str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "a [31mred b" in text
+    assert not set(text) & {"\x1b", "\x07", "\u202e"}
+    assert len(plain("x" * 10_000)) == 400
+
+
+def test_a_thinned_curve_keeps_its_peaks_and_its_ends(tmp_path: Path) -> None:
+    lrs = [0.01] * 20_000
+    lrs[7_777], lrs[12_345], lrs[0], lrs[-1] = 0.5, 0.001, 0.02, 0.03
+    write_run(tmp_path / "0", [0.8], lrs=lrs)
+    curve = read_curve(tmp_path / "0" / "lr.csv")
+    assert curve is not None
+    points = dict(zip(*curve, strict=True))
+    assert len(points) <= 1000
+    assert points[7_777] == 0.5
+    assert points[12_345] == 0.001
+    assert (points[0], points[19_999]) == (0.02, 0.03)
+    assert list(points) == sorted(points)
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "the following arguments are required: FOLDER"),
+        (["nowhere"], "nowhere: there is no such folder"),
+        (["empty"], "empty: holds no run folder, up to 3 levels down"),
+        (["file"], "file: is a file"),
+        (["run", "--target", "abc"], "--target abc: must be a number above 0 and at most 1"),
+        (["run", "--target", "80"], "--target 80: must be"),
+        (["run", "--target", "0"], "--target 0: must be"),
+        (["run", "--target", "nan"], "--target nan: must be"),
+        (["run", "--taget", "1"], "unrecognized arguments: --taget"),
+        (["run", "--output", "file"], "file"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str],
+    expected: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "run", [0.8])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("trainer: error: ")
+    assert expected in error
+    assert error.count("\n") == 1
+
+
+def test_help_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["--help"])
+    assert done.value.code == 0
+    assert "FOLDER" in capsys.readouterr().out
+
+
+def test_a_real_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = ["-m", "scheduler=steplr,warmup_cosine", "seed=0,1", "epochs=2"]
+    train([*TINY, *sweep, "hydra.sweep.dir=sweep"], tmp_path)
+    lost = ["optimizer.lr=1e30", "hydra.run.dir=sweep/4"]
+    train([*TINY, *lost], tmp_path, expect=1)
+    train([*TINY, "data.train_size=500", "hydra.run.dir=sweep/5"], tmp_path, expect=2)
+    assert main([str(tmp_path / "sweep"), "--target", "0.05"]) == 0
+    text = capsys.readouterr().out
+    with (tmp_path / "sweep" / "report" / "report.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows[:4]:
+        folder = Path(row["folder"])
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        last = json.loads(lines[-1])
+        assert float(row["final_accuracy"]) == last["test/accuracy"]
+        assert int(row["updates"]) == last["step"] == 12
+        assert row["status"] == "done"
+    groups = [row["group"] for row in rows[:4]]
+    assert groups[0] == groups[1] != groups[2] == groups[3]
+    assert "steplr" in groups[0]
+    assert "warmup_cosine" in groups[2]
+    assert rows[4]["status"] == "failed"
+    assert "the loss is" in rows[4]["error"]
+    assert "2 of 2" in text
+    (tmp_path / "sweep" / "report" / "curves.png").unlink()

@@ -1,0 +1,127 @@
+"""Student's t, intervals, paired differences and Holm against scipy and first principles."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from trainer.report.statistics import estimate, holm, paired_difference
+from trainer.report.student import incomplete_beta, two_sided_p, two_sided_quantile
+
+DEGREES = (1, 2, 3, 4, 9, 29, 100, 1000, 100_000)
+
+
+@pytest.mark.parametrize("degrees", DEGREES)
+def test_the_t_distribution_equals_scipys(degrees: int) -> None:
+    for t in (1e-3, 0.1, 0.5, 1.0, 1.9, 2.776, 5.0, 12.0, 60.0):
+        expected = 2 * stats.t.sf(t, degrees)
+        assert two_sided_p(t, degrees) == pytest.approx(expected, rel=1e-9, abs=1e-250)
+        assert two_sided_p(-t, degrees) == two_sided_p(t, degrees)
+
+
+@pytest.mark.parametrize("degrees", DEGREES)
+def test_the_quantiles_equal_scipys(degrees: int) -> None:
+    for level in (0.5, 0.9, 0.95, 0.99, 0.999):
+        expected = stats.t.ppf((1 + level) / 2, degrees)
+        assert two_sided_quantile(level, degrees) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_quantile_is_the_one_of_the_printed_tables() -> None:
+    assert [round(two_sided_quantile(0.95, n), 3) for n in (1, 2, 4, 9)] == [
+        12.706,
+        4.303,
+        2.776,
+        2.262,
+    ]
+
+
+def test_a_tiny_t_keeps_its_digits() -> None:
+    assert 1 - two_sided_p(1e-9, 1) == pytest.approx(2 / math.pi * 1e-9, rel=1e-6)
+    assert two_sided_p(0.0, 5) == 1.0
+    assert two_sided_p(math.inf, 5) == 0.0
+
+
+def test_the_incomplete_beta_function_equals_scipys() -> None:
+    from scipy.special import betainc
+
+    for a, b, x in itertools.product(
+        (0.5, 1.0, 3.5, 40.0), (0.5, 2.0, 30.0), (0.0, 0.01, 0.5, 1.0)
+    ):
+        assert incomplete_beta(a, b, x, 1 - x) == pytest.approx(betainc(a, b, x), rel=1e-11)
+
+
+@pytest.mark.parametrize("call", [lambda: two_sided_p(1.0, 0), lambda: two_sided_quantile(1.0, 3)])
+def test_what_is_out_of_range_is_refused(call: object) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 30])
+def test_a_mean_and_its_interval_equal_scipys(n: int) -> None:
+    values = np.random.default_rng(n).normal(0.87, 0.003, n)
+    ours = estimate(list(values))
+    low, high = stats.t.interval(0.95, n - 1, loc=values.mean(), scale=stats.sem(values))
+    assert ours.mean == pytest.approx(values.mean(), rel=1e-12)
+    assert ours.sd == pytest.approx(values.std(ddof=1), rel=1e-9)
+    assert ours.half_width is not None
+    assert (ours.mean - ours.half_width, ours.mean + ours.half_width) == pytest.approx((low, high))
+
+
+def test_one_seed_has_no_spread() -> None:
+    assert estimate([0.8]).sd is None
+    assert estimate([0.8]).half_width is None
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 30])
+def test_a_paired_difference_equals_scipys(n: int) -> None:
+    random = np.random.default_rng(n)
+    first = dict(enumerate(random.normal(0.87, 0.003, n)))
+    second = dict(enumerate(random.normal(0.868, 0.003, n)))
+    ours = paired_difference({**first, 99: 0.1}, {**second, 98: 0.9})  # not in both: left out
+    expected = stats.ttest_rel(list(first.values()), list(second.values()))
+    interval = expected.confidence_interval(0.95)
+    assert ours is not None
+    assert ours.half_width is not None
+    assert ours.n == n
+    assert ours.p == pytest.approx(expected.pvalue, rel=1e-9)
+    ends = (ours.mean - ours.half_width, ours.mean + ours.half_width)
+    assert ends == pytest.approx((interval.low, interval.high))
+
+
+def test_pairs_go_by_seed_and_not_by_order() -> None:
+    one = paired_difference({0: 0.1, 1: 0.5}, {1: 0.4, 0: 0.05})
+    assert one is not None
+    assert one.mean == pytest.approx(0.075)
+    assert one.sd == pytest.approx(np.std([0.05, 0.1], ddof=1))
+
+
+def test_fewer_than_two_common_seeds_are_no_pairs() -> None:
+    assert paired_difference({0: 0.1, 1: 0.2}, {1: 0.1, 2: 0.3}) is None
+
+
+def test_equal_differences_claim_no_certainty() -> None:
+    pair = paired_difference({0: 0.80, 1: 0.81}, {0: 0.79, 1: 0.80})
+    assert pair is not None
+    assert pair.mean == pytest.approx(0.01)
+    assert pair.p is None
+    assert pair.half_width is None
+
+
+def test_holm_gives_the_values_of_its_textbook_example() -> None:
+    # As R's p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") prints them.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+    assert holm([0.03]) == [0.03]
+
+
+def test_holm_is_the_closed_test_over_bonferroni() -> None:
+    random = np.random.default_rng(0)
+    for m in (2, 3, 5):
+        ps = list(random.uniform(0, 0.3, m))
+        subsets = [s for k in range(1, m + 1) for s in itertools.combinations(range(m), k)]
+        for index, adjusted in enumerate(holm(ps)):
+            bonferroni = (len(s) * min(ps[j] for j in s) for s in subsets if index in s)
+            assert adjusted == pytest.approx(min(1.0, max(bonferroni)))

@@ -1,0 +1,1 @@
+"""Comparing runs: what `python -m trainer.report` reads, computes and writes. Free of torch."""

@@ -1,0 +1,100 @@
+"""`python -m trainer.report`: compare runs. Reads their files only; needs no torch."""
+
+import os
+import signal
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # files are replaced whole: nothing to save
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from trainer import console
+from trainer.report import tables
+from trainer.report.remarks import warnings
+from trainer.report.sentences import comparison_sentence, headline
+from trainer.report.write import TARGET, Written, report
+
+EXAMPLES = """\
+examples:
+  python -m trainer.report outputs/sweeps/2026-11-21_09-30-00
+  python -m trainer.report outputs/2026-11-21 --target 0.85 --output comparison
+  python -m trainer.report first/run second/run"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are ours: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises ValueError with what argparse has to say."""
+        raise ValueError(f"{message}; --help shows the usage")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compares, prints and writes; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _Parser(
+        prog="python -m trainer.report",
+        description="Compares runs: writes report.html, report.md, report.csv and pictures.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "folders",
+        metavar="FOLDER",
+        type=Path,
+        nargs="+",
+        help="a run, a sweep, or a folder with runs up to 3 levels down",
+    )
+    parser.add_argument(
+        "--target",
+        metavar="ACCURACY",
+        default=str(TARGET),
+        help="measure updates and seconds to this accuracy, in (0, 1] (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FOLDER",
+        type=Path,
+        help="where to write (default: report/ in the only FOLDER, else outputs/report/<time>)",
+    )
+    try:
+        flags = parser.parse_args(arguments)
+        written = report(flags.folders, flags.output, _target(flags.target), arguments)
+        print("\n".join(lines(written)), flush=True)
+    except BrokenPipeError:  # piped into something that has read enough
+        console.silence(sys.stdout)
+    except (ValueError, OSError) as error:
+        print(f"trainer: error: {console.one_line(error)}", file=sys.stderr)
+        mistakes = ValueError | FileExistsError | NotADirectoryError
+        return 2 if isinstance(error, mistakes) else 1
+    return 0
+
+
+def _target(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise ValueError(f"--target {text}: must be a number above 0 and at most 1; 0.8 is 80 %")
+    return value
+
+
+def lines(written: Written) -> list[str]:
+    """What the command says."""
+    result = written.report
+    answer = headline(result)
+    text = [*tables.terminal(tables.screen(result)), "", answer.title, answer.text]
+    text += [f"  {comparison_sentence(comparison)}" for comparison in result.comparisons]
+    text += [f"note: {line}" for line in warnings(result)]
+    return [*text, "", f"report: {written.folder / 'report.html'}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

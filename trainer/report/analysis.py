@@ -1,0 +1,160 @@
+"""From runs to what can be said about them; plain values, nothing is written here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trainer.report.groups import Group
+from trainer.report.runs import Run
+from trainer.report.settings import divide
+from trainer.report.statistics import PairedDifference, holm, paired_difference
+
+SIGNIFICANT = 0.05  # the 5 % that belongs to a 95 % interval
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The group with the best mean against another one.
+
+    Attributes:
+        leader: The best group.
+        other: The other.
+        seeds: Seeds that both have.
+        difference: Mean difference, leader less other: within the common seeds, or of the two
+            means where there are none.
+        paired: Its interval and p; None for fewer than 2 common seeds.
+        adjusted_p: p after Holm's adjustment for all comparisons of the report.
+        same_length: Whether both had the same epochs and updates.
+        same_split: Whether both were evaluated on the same images.
+    """
+
+    leader: Group
+    other: Group
+    seeds: int
+    difference: float
+    paired: PairedDifference | None
+    adjusted_p: float | None
+    same_length: bool
+    same_split: bool
+
+    @property
+    def supported(self) -> bool:
+        """Whether the numbers support that the leader is better."""
+        return self.adjusted_p is not None and self.adjusted_p < SIGNIFICANT and self.difference > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What runs say when they are compared.
+
+    Attributes:
+        runs: All of them.
+        groups: Groups with a finished run, best mean of the final accuracy first, then the others.
+        comparisons: The first group against each other one that has a finished run.
+        common: Settings that all runs share, `key=value`.
+        target: Accuracy in (0, 1] that speed is measured by.
+        notes: What had to be assumed about the configurations.
+    """
+
+    runs: list[Run]
+    groups: list[Group]
+    comparisons: list[Comparison]
+    common: list[str]
+    target: float
+    notes: list[str]
+
+    @property
+    def ranked(self) -> list[Group]:
+        """The groups with a finished run, best first."""
+        return [group for group in self.groups if group.finished]
+
+    @property
+    def leader(self) -> Group | None:
+        """The group with the best mean."""
+        return next(iter(self.ranked), None)
+
+    @property
+    def split(self) -> str:
+        """What most groups were evaluated on."""
+        splits = [group.split for group in self.ranked or self.groups] or ["test"]
+        return max(("test", "val"), key=splits.count)
+
+
+def analyse(runs: Sequence[Run], target: float) -> Report:
+    """Groups the runs and compares the groups.
+
+    Args:
+        runs: In the order in which they are to be listed.
+        target: Accuracy in (0, 1].
+    """
+    known = [run for run in runs if run.settings]
+    bare = [run for run in runs if not run.settings and run.rows]
+    groups: list[Group] = []
+    common: list[str] = []
+    notes: list[str] = []
+    if known:
+        division = divide(known)
+        common, notes = division.common, list(division.notes)
+        for label, members, own in zip(
+            division.labels, division.members, division.settings, strict=True
+        ):
+            groups.append(Group(label, members, own, members[0].split))
+    for run in bare:  # no telling what it shares with others
+        groups.append(Group(run.name or run.place, [run], ["configuration unknown"], run.split))
+    groups = _ranked(_distinct(groups))
+    return Report(list(runs), groups, _compare(groups), common, target, notes)
+
+
+def _distinct(groups: list[Group]) -> list[Group]:
+    """No two groups with the same label."""
+    labels = [group.label for group in groups]
+    return [
+        Group(f"{g.label} ({g.runs[0].place})", g.runs, g.settings, g.split)
+        if labels.count(g.label) > 1
+        else g
+        for g in groups
+    ]
+
+
+def _ranked(groups: list[Group]) -> list[Group]:
+    """Best mean first; groups on other images than most, and those without a result, behind."""
+    splits = [group.split for group in groups if group.finished]
+
+    def rank(group: Group) -> tuple[bool, bool, float]:
+        final = group.final
+        odd = splits.count(group.split) < len(splits) / 2
+        return final is None, odd, 0.0 if final is None else -final.mean
+
+    return sorted(groups, key=rank)
+
+
+def _compare(groups: list[Group]) -> list[Comparison]:
+    ranked = [group for group in groups if group.finished]
+    if len(ranked) < 2:
+        return []
+    leader, others = ranked[0], ranked[1:]
+    first = leader.by_seed(lambda run: run.final)
+    seconds = [other.by_seed(lambda run: run.final) for other in others]
+    pairs = [
+        paired_difference(first, second) if other.split == leader.split else None
+        for other, second in zip(others, seconds, strict=True)
+    ]
+    ps = [pair.p for pair in pairs if pair is not None and pair.p is not None]
+    adjusted = iter(holm(ps))
+    comparisons: list[Comparison] = []
+    for other, second, pair in zip(others, seconds, pairs, strict=True):
+        shared = [seed for seed in first if seed in second]
+        ours = [first[seed] for seed in shared] or list(first.values())
+        theirs = [second[seed] for seed in shared] or list(second.values())
+        comparisons.append(
+            Comparison(
+                leader,
+                other,
+                len(shared),
+                sum(ours) / len(ours) - sum(theirs) / len(theirs),
+                pair,
+                next(adjusted) if pair is not None and pair.p is not None else None,
+                leader.lengths == other.lengths and len(leader.lengths) == 1,
+                leader.split == other.split,
+            )
+        )
+    return comparisons

@@ -1,0 +1,113 @@
+"""What a reader must know before believing the numbers."""
+
+from trainer.report.analysis import Report
+from trainer.report.groups import Group
+from trainer.report.runs import Run
+from trainer.report.sentences import measure
+from trainer.report.settings import written
+from trainer.report.wording import count, listed
+
+# What changes results although the configuration is the same, and how to speak of it.
+CIRCUMSTANCES = {
+    "data": "different data (SHA-256)",
+    "device": "different devices",
+    "precision": "different precisions",
+    "torch": "different torch versions",
+    "commit": "different commits of the code",
+}
+
+
+def warnings(report: Report) -> list[str]:
+    """Everything that weakens a comparison, most serious first."""
+    finished = [run for run in report.runs if run.finished]
+    lines = [*_circumstances(finished), *_lengths(report), *_splits(report)]
+    left_out = [run for run in report.runs if not run.finished]
+    if left_out:
+        by_status = {run.status: 0 for run in left_out}
+        for run in left_out:
+            by_status[run.status] += 1
+        told = listed([f"{n} {status}" for status, n in by_status.items()])
+        lines.append(
+            f"{len(left_out)} of {count(len(report.runs), 'run')} did not finish ({told}): shown, "
+            "but in no mean."
+        )
+    for group in report.ranked:
+        if group.repeated:
+            lines.append(
+                f"{group.label}: {count(len(group.finished), 'run')} of "
+                f"{count(group.seeds, 'seed')}; runs of the same seed count as one, their mean."
+            )
+        if _curves_differ(group):
+            lines.append(
+                f"{group.label}: the LR curves of its runs differ although their configurations "
+                "do not (resumed with another length?)."
+            )
+    for run in report.runs:
+        lines += [f"{run.place}: {note}." for note in run.notes]
+    return [*lines, *(f"{note[0].upper()}{note[1:]}." for note in report.notes)]
+
+
+def _circumstances(finished: list[Run]) -> list[str]:
+    lines: list[str] = []
+    for key, what in CIRCUMSTANCES.items():
+        values = list(dict.fromkeys(r.made_with[key] for r in finished if key in r.made_with))
+        if len(values) > 1:
+            short = [v[:10] if key in ("data", "commit") else v for v in values]
+            lines.append(f"Made with {what}: {listed(short)}.")
+    return lines
+
+
+def _lengths(report: Report) -> list[str]:
+    told = [
+        f"{group.label} {listed([f'{e} epochs of {u:,} updates' for e, u in sorted(lengths)])}"
+        for group in report.ranked
+        if (lengths := group.lengths)
+    ]
+    if len({length for group in report.ranked for length in group.lengths}) < 2:
+        return []
+    return [f"Runs of different length: {'; '.join(told)}. A longer run has had more training."]
+
+
+def _splits(report: Report) -> list[str]:
+    if len({group.split for group in report.ranked}) < 2:
+        return []
+    told = listed([f"{g.label} on {g.split}" for g in report.ranked])
+    return [f"Evaluated on different images: {told}. Those are not compared with each other."]
+
+
+def _curves_differ(group: Group) -> bool:
+    """Whether runs of a group had different LRs, a plateau's aside, which follow the metrics."""
+    settings = group.runs[0].settings
+    if any(k.startswith("scheduler.") and "plateau" in written(v) for k, v in settings.items()):
+        return False
+    curves = [run.lr for run in group.finished if run.lr is not None]
+    return any(curve != curves[0] for curve in curves)
+
+
+def explanations(report: Report) -> list[str]:
+    """How to read the page, in a few lines."""
+    split = "validation" if report.split == "val" else "test"
+    if report.split == "val":
+        choice = (
+            "Groups are chosen by the validation images; the test set was read once, at the end, "
+            "so its column is a fair estimate for the group that was chosen beforehand."
+        )
+    else:
+        choice = (
+            "The best epoch was picked by the test set itself, so it is too good by what luck "
+            "adds; data.val_size=5000 would keep the test set out."
+        )
+    return [
+        f"The main number is the {measure(report)}, after the last epoch: nothing was picked by "
+        f"looking at it. {choice}",
+        "± is the sample standard deviation over seeds (n - 1). The 95 % confidence interval (CI) "
+        "is that of the mean, with Student's t; it needs two seeds.",
+        "A seed decides initial weights, order and crops, the same for each group. Differences are "
+        "taken within seeds and then averaged; p is two-sided and adjusted by Holm for the number "
+        "of comparisons.",
+        "The leader was picked by these same numbers, which favours it a little. "
+        '"Do not separate" means that these seeds cannot tell, not that the two are equal.',
+        f"Train accuracy is counted during the epoch, on augmented images. The gap is train less "
+        f"{split} accuracy.",
+        "Seconds include evaluation, on whatever else the machine was doing.",
+    ]

@@ -1,0 +1,184 @@
+"""The answer in words: what the numbers support, and what they do not."""
+
+from dataclasses import dataclass
+
+from trainer.report.analysis import Comparison, Report
+from trainer.report.groups import Group
+from trainer.report.statistics import Estimate
+from trainer.report.wording import count, interval, listed, p_value, percent, points
+
+LONGEST_TITLE = 60  # characters of others' labels; more belong into the text
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The answer.
+
+    Attributes:
+        title: In one short sentence.
+        text: What stands behind it.
+    """
+
+    title: str
+    text: str
+
+
+def measure(report: Report) -> str:
+    """The number that groups are compared by."""
+    return f"final {'validation' if report.split == 'val' else 'test'} accuracy"
+
+
+def headline(report: Report) -> Headline:
+    """Which one to take, and how far the numbers carry that."""
+    leader = report.leader
+    if leader is None or leader.final is None:
+        rest = listed([f"{n} {status}" for status, n in _statuses(report).items()])
+        return Headline("No run has finished yet.", f"There is nothing to compare: {rest}.")
+    if not report.comparisons:
+        return _alone(report, leader, leader.final)
+    same = [c for c in report.comparisons if c.same_split]
+    if not same:
+        return Headline(
+            "These runs cannot be compared.",
+            f"{leader.label} was evaluated on other images than the others: {_elsewhere(report)}.",
+        )
+    ahead = f"{leader.label}: {percent(leader.final.mean)} {measure(report)} {_over(leader.final)}."
+    if all(c.supported for c in same):
+        answer = _clear(leader.label, ahead, same)
+    elif all(c.paired is None for c in same):
+        answer = _hint(leader.label, ahead, same)
+    else:
+        answer = _open(leader.label, ahead, same)
+    return Headline(answer.title, " ".join([answer.text, *_odd(same)]))
+
+
+def _over(final: Estimate) -> str:
+    spread = "" if final.half_width is None else f" (95 % CI {interval(final)})"
+    return f"over {count(final.n, 'seed')}{spread}"
+
+
+def _alone(report: Report, leader: Group, final: Estimate) -> Headline:
+    who = "The only group with a finished run" if len(report.groups) > 1 else "One group"
+    text = f"{who}, {_over(final)}: there is nothing to compare it with."
+    if final.n == 1:
+        text += " One seed: nothing here says how much another would differ."
+    return Headline(f"{leader.label}: {percent(final.mean)} {measure(report)}.", text)
+
+
+def _clear(name: str, ahead: str, same: list[Comparison]) -> Headline:
+    """Better than every other."""
+    one = len(same) == 1
+    text = (
+        f"{ahead} The numbers support that this is more than "
+        f"{listed([c.other.label for c in same])} {'reaches' if one else 'reach'}: "
+        f"{'it is' if one else 'each is'} lower by at least "
+        f"{points(min(c.difference for c in same))} points on average over {_common(same)}."
+    )
+    return Headline(f"Take {name}.", text)
+
+
+def _hint(name: str, ahead: str, same: list[Comparison]) -> Headline:
+    """Nothing could be tested."""
+    nearest = min(same, key=lambda c: c.difference)
+    if nearest.difference == 0:
+        between = f"level with {nearest.other.label}"
+    elif nearest.difference > 0:
+        between = f"{points(nearest.difference)} points above the next, {nearest.other.label}"
+    else:
+        between = f"though on the seeds they share {nearest.other.label} is above it"
+    one = all(c.seeds == 1 for c in same)
+    why = (
+        "One seed: nothing here says how much another seed would change that"
+        if one
+        else "Fewer than two seeds are shared, so nothing here says what chance contributes"
+    )
+    return Headline(
+        f"{name} came out highest{', in one seed' if one else ''}.",
+        f"{ahead[:-1]}, {between}. {why}. A first hint, no proof: repeat with seed=0,1,2,3,4.",
+    )
+
+
+def _open(name: str, ahead: str, same: list[Comparison]) -> Headline:
+    """Not separated from at least one other."""
+    rivals = [c.other.label for c in same if not c.supported]
+    better = [c.other.label for c in same if c.supported]
+    told = listed(rivals, most=8)
+    if len(rivals) < 4 and len(told) <= LONGEST_TITLE:
+        title, text = f"{name} leads; the numbers do not separate it from {told}.", ahead
+    else:
+        title = f"{name} leads; {len(rivals)} of {len(same)} others are not separated from it."
+        text = f"{ahead} Not separated from it: {told}."
+    if better:
+        others = listed(better) if len(better) < 4 else f"the {len(better)} others"
+        text += f" The numbers support that it is better than {others}."
+    text += (
+        " Among those that are not separated, choose by whatever else matters, or run more seeds:"
+        " they may tell them apart."
+    )
+    return Headline(title, text)
+
+
+def _common(comparisons: list[Comparison]) -> str:
+    seeds = sorted({c.seeds for c in comparisons})
+    if len(seeds) == 1:
+        return count(seeds[0], "common seed")
+    return f"{seeds[0]} to {seeds[-1]} common seeds"
+
+
+def _odd(comparisons: list[Comparison]) -> list[str]:
+    """What the title must not be read without."""
+    if all(c.same_length for c in comparisons):
+        return []
+    return ["The runs differ in length: part of a difference may be the length and not the choice."]
+
+
+def _elsewhere(report: Report) -> str:
+    return listed([f"{g.label} on {g.split}" for g in report.ranked])
+
+
+def _statuses(report: Report) -> dict[str, int]:
+    statuses = [run.status for run in report.runs]
+    return {status: statuses.count(status) for status in dict.fromkeys(statuses)}
+
+
+def comparison_sentence(comparison: Comparison) -> str:
+    """What the numbers say about the leader and one other group; names n."""
+    leader, other = comparison.leader.label, comparison.other.label
+    pair, n = comparison.paired, comparison.seeds
+    if not comparison.same_split:
+        return (
+            f"{leader} and {other}: not compared, they were evaluated on different images "
+            f"({comparison.leader.split} and {comparison.other.split})."
+        )
+    sign, where = (1, "below") if comparison.difference >= 0 else (-1, "above")
+    lies = f"{other} is {where} {leader} by {points(sign * comparison.difference)} points"
+    if pair is None and n == 1:
+        text = f"{lies} in one common seed: nothing here says how much another would change it."
+    elif pair is None:
+        text = f"{lies} on average, without a common seed: not paired, so not tested."
+    elif pair.half_width is None:
+        text = (
+            f"{lies} in each of n = {n} common seeds alike: too few to see a spread, so the "
+            "numbers do not separate them."
+        )
+    else:
+        ends = sorted(sign * pair.mean + side * pair.half_width for side in (-1, 1))
+        adjusted = f"adjusted p = {p_value(comparison.adjusted_p)}".replace("= <", "<")
+        verdict = "support it" if comparison.supported else "do not separate them"
+        text = (
+            f"{lies} (95 % CI {points(ends[0])} to {points(ends[1])}, {adjusted}, n = {n} common "
+            f"seeds): the numbers {verdict}."
+        )
+    return text if comparison.same_length else f"{text} {length_sentence(comparison)}"
+
+
+def length_sentence(comparison: Comparison) -> str:
+    """How long the two groups were trained."""
+
+    def told(lengths: set[tuple[int, int]]) -> str:
+        return listed([f"{count(e, 'epoch')} ({u:,} updates)" for e, u in sorted(lengths)])
+
+    return (
+        f"Not of equal length: {told(comparison.leader.lengths)} against "
+        f"{told(comparison.other.lengths)}."
+    )

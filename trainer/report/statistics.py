@@ -1,0 +1,106 @@
+"""What a few seeds say: mean with its interval, paired differences, many comparisons."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from trainer.report.student import two_sided_p, two_sided_quantile
+
+LEVEL = 0.95
+# Accuracies come in steps of 1 / images; a spread below this is rounding in the subtraction.
+NO_SPREAD = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The mean of one number per seed.
+
+    Attributes:
+        n: Seeds.
+        mean: Their mean.
+        sd: Sample standard deviation (n - 1); None for one seed.
+        half_width: Half of the 95 % confidence interval of the mean; None for one seed.
+    """
+
+    n: int
+    mean: float
+    sd: float | None
+    half_width: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """The mean of the differences within seeds.
+
+    Attributes:
+        n: Seeds that both sides have, at least 2.
+        mean: Mean difference.
+        sd: Sample standard deviation of the differences.
+        half_width: Half of its 95 % confidence interval; None where all differences are equal,
+            which says that n is too small to see their spread.
+        p: Two-sided p of "no difference"; None where all differences are equal.
+    """
+
+    n: int
+    mean: float
+    sd: float
+    half_width: float | None
+    p: float | None
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Mean, sample standard deviation and confidence interval.
+
+    Args:
+        values: One per seed, at least one.
+
+    Source: Student, The probable error of a mean, Biometrika 6 (1908), 1-25:
+        mean +- t(0.975, n - 1) * sd / sqrt(n).
+    """
+    n, mean = len(values), fmean(values)
+    if n < 2:
+        return Estimate(n, mean, None, None)
+    sd = stdev(values)
+    return Estimate(n, mean, sd, two_sided_quantile(LEVEL, n - 1) * sd / math.sqrt(n))
+
+
+def paired_difference(
+    first: Mapping[int | str, float], second: Mapping[int | str, float]
+) -> PairedDifference | None:
+    """First minus second over the seeds that both have; None if those are fewer than 2.
+
+    The same seed gives both runs the same initial weights and the same images in the same order,
+    so what a seed does to both drops out of the difference.
+
+    Args:
+        first: Value by seed.
+        second: Value by seed.
+
+    Source: Student (1908) as above, section IX: t = mean / (sd / sqrt(n)), n - 1 degrees.
+    """
+    differences = [first[seed] - second[seed] for seed in first if seed in second]
+    n = len(differences)
+    if n < 2:
+        return None
+    mean, sd = fmean(differences), stdev(differences)
+    if sd < NO_SPREAD:
+        return PairedDifference(n, mean, sd, None, None)
+    error = sd / math.sqrt(n)
+    half_width = two_sided_quantile(LEVEL, n - 1) * error
+    return PairedDifference(n, mean, sd, half_width, two_sided_p(mean / error, n - 1))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """The p values adjusted for being several, in the given order.
+
+    Source: Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
+        Statistics 6 (1979), 65-70: the i-th smallest of m (from 1) becomes the largest of
+        (m - j + 1) p_j over j <= i, at most 1.
+    """
+    adjusted = [0.0] * len(ps)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
+        adjusted[index] = largest
+    return adjusted

@@ -1,0 +1,213 @@
+"""The tables of a report, as texts; each output writes them in its own syntax."""
+
+import time
+from dataclasses import dataclass
+
+from trainer.report.analysis import Report
+from trainer.report.runs import Run
+from trainer.report.statistics import Estimate
+from trainer.report.wording import (
+    NONE,
+    count,
+    duration,
+    interval,
+    joined_range,
+    mean_and_sd,
+    p_value,
+    percent,
+    points,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table.
+
+    Attributes:
+        title: Its heading.
+        columns: The headings; those after the first `texts` are of numbers.
+        rows: As many texts each.
+        texts: Number of leading columns that are text.
+        note: A line below it.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    texts: int = 1
+    note: str = ""
+
+
+def accuracy(report: Report) -> Table:
+    """Final and best accuracy of each group."""
+    split = "val." if report.split == "val" else "test"
+    tested = any(run.test_last is not None for group in report.groups for run in group.finished)
+    columns = ["Group", "Seeds", f"Final {split}", "95 % CI of the mean", f"Best epoch's {split}"]
+    columns += ["Test, last weights", "Test, best weights"] if tested else []
+    columns += ["Final train", "Gap (points)"]
+    rows: list[list[str]] = []
+    for group in report.groups:
+        other = "" if group.split == report.split else f" ({group.split})"
+        row = [group.label, str(group.seeds), mean_and_sd(group.final) + other]
+        row.append(interval(group.final))
+        row.append(mean_and_sd(group.estimate(lambda run: run.best)))
+        if tested:
+            row.append(mean_and_sd(group.estimate(lambda run: run.test_last)))
+            row.append(mean_and_sd(group.estimate(lambda run: run.test_best)))
+        row.append(mean_and_sd(group.estimate(lambda run: run.train)))
+        rows.append([*row, _gap(group.estimate(lambda run: run.gap))])
+    return Table("Accuracy", columns, rows, note="Mean ± standard deviation over seeds.")
+
+
+def _gap(value: Estimate | None) -> str:
+    if value is None or value.sd is None:
+        return points(value and value.mean)
+    return f"{points(value.mean)} ± {points(value.sd)}"
+
+
+def speed(report: Report) -> Table:
+    """Updates and seconds to the target accuracy, and seconds per run."""
+    columns = ["Group", "Epochs", "Updates", "Reached", "Updates to it", "Time to it", "Time a run"]
+    rows: list[list[str]] = []
+    for group in report.groups:
+        finished = group.finished
+        if not finished:
+            rows.append([group.label, *[NONE] * 6])
+            continue
+        reached = sum(run.reached(report.target) is not None for run in finished)
+        updates = group.estimate(lambda run: (run.reached(report.target) or (None,))[0])
+        seconds = group.estimate(lambda run: (run.reached(report.target) or (0, None))[1])
+        total = group.estimate(lambda run: run.seconds)
+        rows.append(
+            [
+                group.label,
+                joined_range([run.epochs for run in finished]),
+                joined_range([run.updates for run in finished]),
+                f"{reached} of {len(finished)}",
+                NONE if updates is None else f"{updates.mean:,.0f}",
+                duration(seconds and seconds.mean),
+                duration(total and total.mean),
+            ]
+        )
+    note = "Means over the runs that reached it, at the first evaluation at or above the target."
+    return Table(f"On the way to {100 * report.target:g} %", columns, rows, note=note)
+
+
+def comparisons(report: Report) -> Table | None:
+    """The leader against each other group; None if there is nothing to compare."""
+    if not any(c.same_split for c in report.comparisons):
+        return None
+    rows = [
+        [
+            c.other.label,
+            str(c.seeds),
+            points(c.difference, sign=True),
+            interval(c.paired, sign=True),
+            p_value(c.paired.p if c.paired else None),
+            p_value(c.adjusted_p),
+            "supported" if c.supported else "not separated" if c.paired else "not tested",
+        ]
+        for c in report.comparisons
+        if c.same_split
+    ]
+    columns = ["Group", "Common seeds", "Difference (points)", "95 % CI", "p", "p (Holm)"]
+    title = f"{report.comparisons[0].leader.label} against each other group"
+    return Table(title, [*columns, "That it is better"], rows)
+
+
+def troubles(report: Report) -> Table | None:
+    """The runs that did not finish; None if all did."""
+    rows = [
+        [
+            run.place,
+            _label(report, run),
+            run.status,
+            _progress(run),
+            run.error or _silence(run),
+        ]
+        for run in report.runs
+        if not run.finished
+    ]
+    columns = ["Folder", "Group", "Status", "Epochs", "Error or last sign"]
+    return Table("Failed, missing or unfinished", columns, rows, texts=5) if rows else None
+
+
+def _label(report: Report, run: Run) -> str:
+    for group in report.groups:
+        if any(other is run for other in group.runs):
+            return group.label
+    return " ".join(run.overrides) or run.name or NONE
+
+
+def _progress(run: Run) -> str:
+    return f"{run.epochs} of {run.planned}" if run.planned is not None else str(run.epochs)
+
+
+def _silence(run: Run) -> str:
+    if run.changed is None:
+        return NONE
+    return time.strftime("last written %Y-%m-%d %H:%M", time.localtime(run.changed))
+
+
+def runs(report: Report) -> Table:
+    """Every run."""
+    rows = [
+        [
+            run.place,
+            _label(report, run),
+            run.status,
+            str(run.seed) if isinstance(run.seed, int) else NONE,
+            str(run.epochs),
+            percent(run.final),
+            _best(run),
+            percent(run.train),
+            duration(run.seconds),
+        ]
+        for run in report.runs
+    ]
+    columns = ["Folder", "Group", "Status", "Seed", "Epochs", "Final", "Best (epoch)", "Train"]
+    return Table("Every run", [*columns, "Time"], rows, texts=3)
+
+
+def _best(run: Run) -> str:
+    row = run.best_row
+    return NONE if row is None else f"{percent(run.best)} ({int(row['epoch'])})"
+
+
+def settings(report: Report) -> Table | None:
+    """What each group does not share with all others; None for a single group."""
+    if len(report.groups) < 2:
+        return None
+    rows = [[group.label, " ".join(group.settings) or NONE] for group in report.groups]
+    title = f"What sets the {count(len(report.groups), 'group')} apart"
+    return Table(title, ["Group", "Settings"], rows, texts=2)
+
+
+def screen(report: Report) -> Table:
+    """The short table."""
+    rows = [
+        [
+            group.label,
+            f"{len(group.finished)} of {len(group.runs)}",
+            mean_and_sd(group.final),
+            interval(group.final),
+            mean_and_sd(group.estimate(lambda run: run.best)),
+            _gap(group.estimate(lambda run: run.gap)),
+        ]
+        for group in report.groups
+    ]
+    final = f"final {report.split}"
+    return Table("", ["group", "runs done", final, "95 % CI", "best epoch", "gap"], rows)
+
+
+def terminal(table: Table) -> list[str]:
+    """A table for a terminal, columns aligned."""
+    lines = [table.columns, *table.rows]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(table.columns))]
+    return [
+        "  ".join(
+            cell.ljust(width) if n < table.texts else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]

@@ -1,0 +1,80 @@
+"""A report from folders to files."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer import storage
+from trainer.report import markdown, page, spreadsheet
+from trainer.report.analysis import Report, analyse
+from trainer.report.discovery import find_runs
+from trainer.report.provenance import Provenance, provenance
+from trainer.report.runs import read_run
+
+TARGET = 0.80
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A report that has been written.
+
+    Attributes:
+        report: What it says.
+        folder: Where it lies.
+        files: Its files: page, text, table and pictures.
+    """
+
+    report: Report
+    folder: Path
+    files: list[Path]
+
+
+def report(
+    folders: Sequence[Path],
+    output: Path | None = None,
+    target: float = TARGET,
+    arguments: Sequence[str] | None = None,
+) -> Written:
+    """Compares runs and writes report.html, report.md, report.csv and the pictures.
+
+    Args:
+        folders: Run folders, sweep folders, or folders that contain such.
+        output: Where to write; None: `report/` in the only folder, else a new one in
+            `outputs/report`.
+        target: Accuracy in (0, 1] that speed is measured by.
+        arguments: Those of the command, for the record; None: those that do the same.
+
+    Raises:
+        ValueError: If a folder is missing or holds no run, or the target is out of its range.
+        OSError: If a file cannot be written; names it.
+    """
+    if not 0 < target <= 1:
+        raise ValueError(f"target={target:g}: must be above 0 and at most 1 (0.8 is 80 %)")
+    result = analyse([read_run(run, place) for run, place in find_runs(folders)], target)
+    now = time.localtime()
+    if output is None:
+        new = Path("outputs", "report", time.strftime("%Y-%m-%d_%H-%M-%S", now))
+        output = folders[0] / "report" if len(folders) == 1 else new
+    if arguments is None:
+        arguments = [*map(str, folders), f"--target={target:g}", f"--output={output}"]
+    made = provenance(result, arguments, time.strftime("%Y-%m-%d %H:%M", now))
+    output.mkdir(parents=True, exist_ok=True)
+    return Written(result, output, _write(result, made, output))
+
+
+def _write(result: Report, made: Provenance, output: Path) -> list[Path]:
+    # matplotlib takes half a second to import; a mistyped folder answers without
+    from trainer.report.figures import pictures
+
+    shown = pictures(result)
+    texts = {
+        "report.html": page.text(result, shown, made),
+        "report.md": markdown.text(result, shown, made),
+        "report.csv": spreadsheet.text(result),
+    }
+    for name, text in texts.items():
+        storage.write_text(output / name, text)
+    for picture in shown:
+        storage.write(output / f"{picture.name}.png", picture.png())
+    return [output / name for name in (*texts, *(f"{p.name}.png" for p in shown))]
