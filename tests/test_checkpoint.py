@@ -3,13 +3,15 @@
 import io
 import os
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from comparison import events, metrics
-from processes import TINY, train
+from faults import SignalAt
+from processes import TINY, Trainer, train
 
 from trainer import checkpoint, storage
 
@@ -86,12 +88,14 @@ def test_whatever_the_damage_it_is_one_error_and_the_older_one_is_offered(
     with pytest.raises(storage.DamagedFile, match=str(newest)) as error:
         checkpoint.find(newest)
     assert "step_00000006.pt is whole" in str(error.value)
+    (run / "checkpoints" / "last.pt").unlink()
     assert checkpoint.find(run).path.name == "step_00000006.pt"
 
 
 def test_the_newest_whole_commit_is_taken_and_the_damaged_one_named(run: Path) -> None:
     newest = run / "checkpoints" / "step_00000012.pt"
     newest.write_bytes(newest.read_bytes()[:1000])
+    (run / "checkpoints" / "last.pt").unlink()
     commit = checkpoint.find(run)
     assert commit.path.name == "step_00000006.pt"
     assert len(commit.damaged) == 1
@@ -221,3 +225,69 @@ def test_an_lr_in_the_ledger_that_the_schedule_does_not_give_is_refused(
     refused = train([f"resume={path}", "epochs=3", "on_horizon_change=hold"], tmp_path, expect=2)
     assert "scheduler: update 7 was trained with LR [" in refused.err
     assert refused.err.count("\n") == 1
+
+
+def test_the_copy_of_a_damaged_newest_commit_is_taken_and_mends_it(
+    finished: Path, run: Path, tmp_path: Path
+) -> None:
+    newest = run / "checkpoints" / "step_00000012.pt"
+    newest.write_bytes(newest.read_bytes()[:-5])
+    found = checkpoint.find(run)
+    assert found.path.name == "last.pt"
+    assert found.state["progress"]["step"] == 12
+    train([f"resume={run}"], tmp_path)
+    assert storage.read_sealed(newest) == storage.read_sealed(run / "checkpoints" / "last.pt")
+    assert metrics(run) == metrics(finished)
+
+
+def test_what_cannot_be_read_is_passed_over_like_what_is_damaged(run: Path) -> None:
+    (run / "checkpoints" / "step_00000099.pt").mkdir()
+    found = checkpoint.find(run)
+    assert found.state["progress"]["step"] == 12
+    assert "step_00000099.pt: Is a directory" in found.damaged[0]
+
+
+def test_going_back_leaves_no_best_or_last_of_the_future_that_was_given_up(tmp_path: Path) -> None:
+    monitor = ["checkpoint.keep_last=9", "checkpoint.monitor=train/loss", "hydra.run.dir=run"]
+    train([*TINY, "scheduler=constant", *monitor], tmp_path)  # the last epoch is the best
+    step = tmp_path / "run" / "checkpoints" / "step_00000012.pt"
+    train([f"resume={step}", "epochs=2"], tmp_path)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    assert checkpoint.load(checkpoints / "last.pt")["progress"]["step"] == 12
+    assert not (checkpoints / "best.pt").exists()
+    assert (checkpoints / "best.pt.superseded").exists()
+    assert "nothing to do" in train(["resume=run"], tmp_path).out  # it ends where it was asked to
+    gone = checkpoints / "step_00000003.pt"
+    refused = train([f"resume={gone}"], tmp_path, expect=2)
+    assert f"resume={tmp_path / 'run'} goes on from the newest" in refused.err
+
+
+def test_another_length_outlives_a_kill(tmp_path: Path) -> None:
+    train([*TINY, "epochs=2", "hydra.run.dir=run"], tmp_path)
+    longer = ["resume=run", "epochs=4", "on_horizon_change=tail"]
+    kill = SignalAt("history.py", "advance", 2, signal.SIGKILL)
+    assert Trainer(longer, tmp_path, prepare=kill).code() == -signal.SIGKILL
+    assert "epoch 4/4" in train(["resume=run"], tmp_path).out
+
+
+def test_a_pickle_that_breaks_the_reader_is_one_error(run: Path) -> None:
+    path = run / "checkpoints" / "step_00000012.pt"
+    for content in (b".", b"", b"(lp0\n.", b"not a pickle"):
+        storage.write(path, storage.sealed(content))
+        with pytest.raises(storage.DamagedFile):
+            checkpoint.load(path)
+    buffer = io.BytesIO()
+    torch.save(checkpoint.load(run / "checkpoints" / "last.pt") | {"progress": 5}, buffer)
+    storage.write(path, storage.sealed(buffer.getvalue()))
+    with pytest.raises(storage.DamagedFile, match="progress is not a table"):
+        checkpoint.load(path)
+
+
+def test_a_run_keeps_its_absolute_paths_when_the_same_command_goes_on(tmp_path: Path) -> None:
+    init = [*TINY, "epochs=1", "hydra.run.dir=source"]
+    train(init, tmp_path)
+    run = [*TINY, "init=source", "hydra.run.dir=run", "resume=auto"]
+    kill = SignalAt("history.py", "advance", 8, signal.SIGKILL)
+    assert Trainer(run, tmp_path, prepare=kill).code() == -signal.SIGKILL
+    train(run, tmp_path)
+    assert checkpoint.find(tmp_path / "run").state["config"]["init"] == str(tmp_path / "source")

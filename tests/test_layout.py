@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "trainer"
 LEAVES = ("schedules", "data", "models", "optimizers")
-COMMANDS = ("__main__", "preview", "checkpoints", "verify_resume", "report")
+COMMANDS = ("__main__", "preview", "checkpoints", "verify_resume", "report", "sweep")
 FORBIDDEN_NAMES = ("utils", "common", "helpers", "base")
 
 

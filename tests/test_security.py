@@ -55,8 +55,9 @@ def _with_config(folder: Path, key: str, value: object) -> Path:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("_target_", "os.mkdir", "_target_"),
-        ("model._target_", "os.mkdir", "_target_"),
+        ("model", {"_target_": "os.mkdir", "path": "marker"}, "model"),
+        ("init", {"_target_": "os.mkdir", "path": "marker"}, "init"),
+        ("scheduler.after", {"_target_": "os.mkdir", "path": "marker"}, "after"),
         ("scheduler.after._target_", "os.mkdir", "_target_"),
         ("name", "${oc.env:HOME}", "is an interpolation"),
         ("data.root", "${oc.create:{_target_:os.mkdir}}", "is an interpolation"),

@@ -103,3 +103,16 @@ def test_a_locked_folder_is_refused_until_its_holder_dies(tmp_path: Path) -> Non
     holder.stdout.close()
     with storage.locked(tmp_path):
         assert f"process {os.getpid()} on " in (tmp_path / ".lock").read_text()
+
+
+def test_a_file_system_without_locks_is_named_and_not_taken_for_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(storage.fcntl, "lockf", no_locks)
+    with pytest.raises(OSError, match=r"\.lock: cannot be locked: No locks available") as error:
+        with storage.locked(tmp_path):
+            pass
+    assert not isinstance(error.value, BlockingIOError)

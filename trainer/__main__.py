@@ -9,18 +9,13 @@ if __name__ == "__main__":
         signal.signal(number, lambda number, frame: os._exit(128 + number))
 
 import contextlib
-import logging
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer import __version__, console, door, folders, help_text
+from trainer import __version__, console, door, help_text, sweep_jobs
 from trainer.arguments import CONF
-
-FULL_ERROR = "HYDRA_FULL_ERROR"
-TRACEBACKS = os.environ.get(FULL_ERROR) == "1"
-USER_ERRORS = (ValueError, OSError, FloatingPointError, MemoryError)
+from trainer.attempts import FULL_ERROR, STOPS, USER_ERRORS, attempt, refuse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except USER_ERRORS as error:
-        return refuse(error)
+        return refuse(error).code
 
 
 def show(text: str) -> int:
@@ -55,7 +50,7 @@ def carry_out(plan: door.Start | door.Resume | door.Sweep, arguments: Sequence[s
     """Runs what the door let in."""
     command = ["python", "-m", "trainer", *arguments]
     if isinstance(plan, door.Resume):
-        return attempt(plan, command)[0]
+        return attempt(plan.config, plan.folder, plan.commit, command).code
     return through_hydra(plan, command)
 
 
@@ -72,18 +67,17 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
 
     def task(config: DictConfig) -> float | None:
         if isinstance(plan, door.Start):
-            code, value = attempt(plan, command)
+            outcome = attempt(plan.config, plan.folder, None, command)
         else:
             settings = HydraConfig.get()
-            folder = Path(settings.runtime.output_dir)
             job = to_object(config)
             job.anchor()
-            start = door.Start(list(settings.overrides.task), job, folder)
-            code, value = attempt_job(start, command)
-        codes.append(code)
-        if code in (130, 143):  # a stopped run stops its sweep
+            folder = Path(settings.runtime.output_dir)
+            outcome = sweep_jobs.run_job(job, folder, int(settings.job.num), command)
+        codes.append(outcome.code)
+        if outcome.code in STOPS:  # a stopped run stops its sweep
             raise KeyboardInterrupt
-        return value
+        return outcome.value
 
     register()
     flags = ["-m"] if isinstance(plan, door.Sweep) else []
@@ -94,6 +88,8 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
     try:
         run()
     except KeyboardInterrupt:
+        if isinstance(plan, door.Sweep):
+            sweep_jobs.sum_up(plan.folder)
         return codes[-1] if codes else 130
     except OSError as error:  # a run's own errors have become exit codes
         reason = f"Hydra's record of the run cannot be written: {console.one_line(error)}"
@@ -102,52 +98,7 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
         os.environ.pop(FULL_ERROR)
         if before is not None:
             os.environ[FULL_ERROR] = before
-    failed = [number for number, code in enumerate(codes) if code]
-    if isinstance(plan, door.Sweep):
-        done = f"sweep: {len(codes) - len(failed)} of {plan.count} jobs done"
-        show(f"{done}, failed: {', '.join(map(str, failed))}" if failed else done)
-    return max(codes, default=1)
-
-
-def attempt(plan: door.Start | door.Resume, command: list[str]) -> tuple[int, float | None]:
-    """One run; returns its exit code and the value for a sweeper."""
-    from trainer.session import run_session
-    from trainer.signals import Stopped
-
-    commit = plan.commit if isinstance(plan, door.Resume) else None
-    try:
-        return 0, run_session(plan.config, plan.folder, commit, command)
-    except Stopped as stopped:
-        return 128 + stopped.signal, None
-    except USER_ERRORS as error:
-        return refuse(error), None
-
-
-def attempt_job(plan: door.Start, command: list[str]) -> tuple[int, float | None]:
-    """One run of a sweep, which goes on whatever happens to it."""
-    try:
-        with folders.locked(plan.folder):
-            if folders.belongs_to_a_run(plan.folder):
-                raise FileExistsError(f"{plan.folder}: belongs to another job of the sweep")
-            return attempt(plan, command)
-    except USER_ERRORS as error:
-        return refuse(error), None
-    except Exception:  # a bug, or a library's error: the other jobs must not pay for it
-        logging.getLogger("trainer").exception("failed")
-        traceback.print_exc()
-        return 1, None
-
-
-def refuse(error: Exception) -> int:
-    """Prints an error in one line; returns the exit code that belongs to it."""
-    from trainer.storage import DamagedFile
-
-    if TRACEBACKS:
-        traceback.print_exception(error)
-    console.say(f"trainer: error: {console.one_line(error)}", sys.stderr)
-    bad_data = isinstance(error, DamagedFile | FloatingPointError)
-    arguments = isinstance(error, ValueError | FileExistsError | NotADirectoryError)
-    return 2 if arguments and not bad_data else 1
+    return sweep_jobs.sum_up(plan.folder) if isinstance(plan, door.Sweep) else max(codes)
 
 
 if __name__ == "__main__":

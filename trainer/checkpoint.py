@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from trainer import storage
 from trainer.config import Config
-from trainer.conversion import flat
+from trainer.conversion import identity
 
 FORMAT = 1
 FOLDER = "checkpoints"
@@ -30,23 +29,6 @@ KEYS = {
     "config",
     "fingerprint",
     "environment",
-}
-# Keys that a resumed run may change: they decide where and how, not what is computed. The length
-# has a question of its own (`on_horizon_change`).
-RUNTIME = {
-    "name",
-    "epochs",
-    "device",
-    "amp",  # the precision that it led to is compared instead
-    "engine",  # likewise
-    "resume",
-    "init",
-    "on_horizon_change",
-    "data.root",
-    "data.download",
-    "data.url",
-    "data.loader",
-    "data.workers",
 }
 
 
@@ -128,7 +110,7 @@ def load(path: Path) -> dict[str, Any]:
     content = storage.read_sealed(path)
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
+    except Exception as error:  # a foreign pickle can make it raise anything
         raise storage.DamagedFile(
             f"{path}: cannot be read as a checkpoint: it holds more than plain values and tensors, "
             "and nothing in it was run"
@@ -142,6 +124,9 @@ def load(path: Path) -> dict[str, Any]:
         )
     if missing := KEYS - state.keys():
         raise storage.DamagedFile(f"{path}: lacks {', '.join(sorted(missing))}")
+    tables = ("model", "optimizer", "scheduler", "progress", "history", "config", "fingerprint")
+    if wrong := [key for key in tables if not isinstance(state[key], dict)]:
+        raise storage.DamagedFile(f"{path}: {wrong[0]} is not a table")
     return state
 
 
@@ -159,7 +144,9 @@ def find(place: Path) -> Commit:
             raise storage.DamagedFile(f"{error}{_older(place)}") from error
     if place.name == FOLDER:
         place = place.parent
-    found = [*commits(place), *(p for p in [place / FOLDER / "last.pt"] if p.exists())]
+    steps, last = commits(place), place / FOLDER / "last.pt"
+    # The copy of the newest commit comes behind it: should that be damaged, nothing is lost.
+    found = [*steps[:1], *([last] if last.exists() else []), *steps[1:]]
     if not found:
         raise FileNotFoundError(f"{place}: {_why_nothing(place)}")
     damaged: list[str] = []
@@ -168,6 +155,8 @@ def find(place: Path) -> Commit:
             return Commit(path.resolve(), load(path), tuple(damaged))
         except storage.DamagedFile as error:
             damaged.append(str(error))
+        except OSError as error:
+            damaged.append(f"{path}: {error.strerror}")
     best = place / FOLDER / "best.pt"
     way_out = f"; init={best} starts a new run from the best weights" if best.exists() else ""
     raise storage.DamagedFile(f"{place}: holds no whole checkpoint: {'; '.join(damaged)}{way_out}")
@@ -193,12 +182,7 @@ def _older(place: Path) -> str:
 
 def fingerprint(config: Config, *, precision: str, engine: str, data_sha256: str) -> dict[str, Any]:
     """What must not change between a run and its continuation, a flat table of plain values."""
-    values = {
-        key: value
-        for key, value in flat(config.to_dict()).items()
-        if key not in RUNTIME and not key.startswith(("checkpoint.", "log."))
-    }
-    return values | {
+    return identity(config) | {
         "precision": precision,
         "engine": engine,
         "data.sha256": data_sha256,
@@ -222,16 +206,32 @@ def _plain(value: object) -> object:
 
 
 def supersede(commit: Commit) -> list[Path]:
-    """Makes a commit the newest of its run: renames those that are newer.
+    """Makes a commit the newest of its run: renames what is newer, puts its copies right.
 
     Called when nothing can refuse the resume any more.
+
+    Returns:
+        The commits that were newer.
     """
     folder = commit.run_folder
     step = int(commit.state["progress"]["step"])
     own = folder / FOLDER / f"step_{step:08d}.pt"
-    if not own.exists():  # best.pt or last.pt, whose own commit was rotated away
+    if commit.path != own and not _whole(own):  # rotated away, or damaged
         storage.write(own, commit.path.read_bytes())
     newer = [path for path in commits(folder) if int(path.stem.removeprefix("step_")) > step]
     for path in newer:
         storage.rename(path, path.with_name(f"{path.name}.superseded"))
+    if newer:  # the best and the last of what is no longer to come
+        storage.write(folder / FOLDER / "last.pt", own.read_bytes())
+        best = folder / FOLDER / "best.pt"
+        if best.exists() and (not _whole(best) or load(best)["progress"]["step"] > step):
+            storage.rename(best, best.with_name("best.pt.superseded"))
     return newer
+
+
+def _whole(path: Path) -> bool:
+    try:
+        storage.read_sealed(path)
+    except (OSError, storage.DamagedFile):
+        return False
+    return True

@@ -19,7 +19,7 @@ examples:
   python -m trainer.checkpoints verify outputs/*/*
 
 A folder stands for its newest checkpoint; verify looks at all that it has.
-exit code: 0 whole and, for diff, equal bit for bit; 1 damaged or different; 2 a mistake"""
+exit code: 0 whole and, for diff, equal bit for bit; 1 damaged, missing or different"""
 SHOWN = 12  # differences before "and n more"
 
 
@@ -114,9 +114,10 @@ def diff(one: Path, other: Path) -> tuple[list[str], int]:
     first, second = checkpoint.find(one), checkpoint.find(other)
     settings = differences(flat(first.state["config"]), flat(second.state["config"]))
     ours, theirs = entries(first.state), entries(second.state)
-    results = [d for d in differences(ours, theirs) if not d.where.startswith("fingerprint/")]
+    results, known = differences(ours, theirs), {d.where for d in settings}
+    shown = [d for d in results if d.where.removeprefix("fingerprint/") not in known]
     lines = [f"{first.path}", f"{second.path}"]
-    lines += _listed("settings", settings) + _listed("content", results)
+    lines += _listed("settings", settings) + _listed("content", shown)
     if not results:
         lines.append(f"equal bit for bit: sha256 {digest(ours)}")
     return lines, 1 if results else 0
@@ -130,20 +131,21 @@ def _listed(title: str, found: Sequence[Any]) -> list[str]:
 
 
 def verify(places: Sequence[Path]) -> tuple[list[str], int]:
-    """Whether each checkpoint is what was written, in lines, and the exit code.
-
-    Raises:
-        FileNotFoundError: If a place holds no checkpoint.
-    """
+    """Whether each checkpoint is what was written, in lines, and the exit code."""
     lines: list[str] = []
     code = 0
-    for file in [file for place in places for file in _files(place)]:
-        try:
-            state = checkpoint.load(file)
-            lines.append(f"{file}: whole, update {state['progress']['step']}")
-        except ValueError as error:
-            lines.append(str(error))
+    for place in places:
+        files = _files(place)
+        if not files:
+            lines.append(f"{place}: there is no checkpoint")
             code = 1
+        for file in files:
+            try:
+                state = checkpoint.load(file)
+                lines.append(f"{file}: whole, update {state['progress']['step']}")
+            except (ValueError, OSError) as error:
+                lines.append(console.one_line(error))
+                code = 1
     return lines, code
 
 
@@ -151,10 +153,7 @@ def _files(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
     folder = place if place.name == checkpoint.FOLDER else place / checkpoint.FOLDER
-    found = sorted(folder.glob("*.pt"))
-    if not found:
-        raise FileNotFoundError(f"{place}: there is no checkpoint")
-    return found
+    return sorted(folder.glob("*.pt"))
 
 
 if __name__ == "__main__":

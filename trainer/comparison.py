@@ -17,6 +17,12 @@ CLOCKS = ("seconds", "train_seconds", "total_seconds", "images_per_second", "tim
 # Places and other things that a resumed run may change.
 ELSEWHERE = ("config", "environment")
 
+# Of summary.json: what is a result. The rest says where, when and by what command.
+RESULTS = (
+    "status", "name", "epochs", "updates", "skipped_updates", "last", "best", "test_last",
+    "test_best", "parameters", "precision", "fingerprint",
+)  # fmt: skip
+
 Point = tuple[str, int, float]
 """Tag, completed updates, value."""
 
@@ -68,7 +74,7 @@ def digest(table: Mapping[str, Any]) -> str:
 
 def _content(value: Any) -> bytes:
     if isinstance(value, torch.Tensor):
-        described = f"{value.dtype}{tuple(value.shape)}".encode()
+        described = f"{value.dtype}{tuple(value.shape)}{value.stride()}".encode()
         return described + value.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes()
     return f"{type(value).__name__}:{value!r}".encode()
 
@@ -106,14 +112,27 @@ def _how(one: Any, other: Any) -> str:
     return (
         f"{count:,} of {one.numel():,} values differ, by {float(apart.max()):.3g} at most"
         if count
-        else "the same numbers in other bits (-0.0 and 0.0, or NaNs)"
+        else "the same numbers in another order in memory, or in other bits (-0.0, NaNs)"
     )
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
     """The rows of a run's metrics.jsonl, clocks left out."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if k not in CLOCKS} for row in rows]
+    return [_without_clocks(row) for row in rows]
+
+
+def _without_clocks(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in CLOCKS}
+
+
+def _results(folder: Path) -> dict[str, Any]:
+    entries = json.loads((folder / "summary.json").read_text())
+    return {
+        key: _without_clocks(value) if isinstance(value, dict) else value
+        for key, value in entries.items()
+        if key in RESULTS
+    }
 
 
 def events(folder: Path) -> list[Point]:
@@ -127,11 +146,16 @@ def events(folder: Path) -> list[Point]:
     return points
 
 
-def compare_runs(one: Path, other: Path) -> Difference | None:
+def compare_runs(one: Path, other: Path, *, complete: bool = False) -> Difference | None:
     """The first difference between two finished runs; None: equal bit for bit.
 
-    Commits that both still have are compared from the oldest on, then best.pt, then the logs: the
-    raw event files must hold each point once.
+    Commits that both still have are compared from the oldest on, then best.pt and last.pt, then the
+    logs and the summary: the raw event files must hold each point once.
+
+    Args:
+        one: A run's folder.
+        other: Another's.
+        complete: The other must have every commit of the one.
 
     Raises:
         DamagedFile: If a checkpoint is damaged.
@@ -139,12 +163,12 @@ def compare_runs(one: Path, other: Path) -> Difference | None:
     """
     ours = [path.name for path in reversed(checkpoint.commits(one))]
     theirs = {path.name for path in checkpoint.commits(other)}
-    if not ours or ours[-1] not in theirs:
+    if not ours or ours[-1] not in theirs or (complete and set(ours) - theirs):
         return Difference(
-            "checkpoints", f"the last of {one} is {ours[-1:]}, {other} has {sorted(theirs)}"
+            "checkpoints", f"{one} has {', '.join(ours)}, {other} has {', '.join(sorted(theirs))}"
         )
     equal_until = "the beginning"
-    for name in [*(n for n in ours if n in theirs), "best.pt"]:
+    for name in [*(n for n in ours if n in theirs), "best.pt", "last.pt"]:
         first, second = (checkpoint.load(f / checkpoint.FOLDER / name) for f in (one, other))
         difference = first_difference(entries(first), entries(second))
         if difference is not None:
@@ -155,7 +179,7 @@ def compare_runs(one: Path, other: Path) -> Difference | None:
 
 
 def _compare_views(one: Path, other: Path) -> Difference | None:
-    if metrics(one) != metrics(other):
+    if json.dumps(metrics(one)) != json.dumps(metrics(other)):
         return Difference("metrics.jsonl", "the rows differ")
     if (one / "lr.csv").read_bytes() != (other / "lr.csv").read_bytes():
         return Difference("lr.csv", "the LRs differ")
@@ -167,7 +191,9 @@ def _compare_views(one: Path, other: Path) -> Difference | None:
         return Difference("tensorboard", f"{len(ours)} points against {len(theirs)}")
     if len({point[:2] for point in ours}) != len(ours):
         return Difference("tensorboard", "a point stands in the event files twice")
-    return None
+    return first_difference(
+        dict(_flat(_results(one), "summary.json")), dict(_flat(_results(other), "summary.json"))
+    )
 
 
 def _position(state: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -88,10 +88,8 @@ def one_line(error: Exception) -> str:
 
 def silence(stream: TextIO) -> None:
     """Sends what a closed stream still gets to nowhere, at the end of the process too."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def finish(stream: TextIO | None) -> None:
@@ -142,20 +140,29 @@ class EpochBar:
         done: Updates already completed.
     """
 
+    failed = False  # one attempt is enough
+
     def __init__(self, *, show: bool, title: str, total: int, done: int) -> None:
-        self._bar = (
-            tqdm(total=total, initial=done, desc=title, unit="step", leave=False, file=sys.stderr)
-            if show
-            else None
-        )
+        self._bar: tqdm[Any] | None = None
+        if show and not EpochBar.failed:
+            with self._drawing():
+                self._bar = tqdm(
+                    total=total, initial=done, desc=title, unit="step", leave=False, file=sys.stderr
+                )
+
+    @contextmanager
+    def _drawing(self) -> Generator[None]:
+        """A terminal that has gone takes the bar with it, not the run."""
+        try:
+            yield
+        except (OSError, ValueError):
+            self._bar, EpochBar.failed = None, True
 
     def advance(self) -> None:
         """One update is done."""
         if self._bar is not None:
-            try:
+            with self._drawing():
                 self._bar.update()
-            except (OSError, ValueError):  # the terminal has gone; the run has not
-                self._bar = None
 
     def loss(self, value: float) -> None:
         """Shows the newest loss."""
@@ -165,7 +172,7 @@ class EpochBar:
     def close(self) -> None:
         """Removes the bar."""
         if self._bar is not None:
-            with contextlib.suppress(OSError, ValueError):
+            with self._drawing():
                 self._bar.close()
 
 
@@ -191,7 +198,16 @@ def epoch_line(row: Mapping[str, float], split: str, epochs: int) -> str:
     return line
 
 
+def duration(seconds: float) -> str:
+    """A time in words: `8.2 s`, `12 min`, `3 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def shows_bar(progress: str) -> bool:
     """Whether `log.progress` means a bar here."""
-    terminal = sys.stderr is not None and sys.stderr.isatty()  # pyright: ignore
-    return progress == "bar" or (progress == "auto" and terminal)
+    if sys.stderr is None:  # pyright: ignore  # started without one
+        return False
+    return progress == "bar" or (progress == "auto" and sys.stderr.isatty())

@@ -8,6 +8,24 @@ from omegaconf import DictConfig, OmegaConf
 from trainer.config import GROUPS, Config
 from trainer.schedules.schedule import Schedule
 
+# Keys that a resumed run may change: they decide where and how, not what is computed. The length
+# has a question of its own (`on_horizon_change`).
+RUNTIME = {
+    "name",
+    "epochs",
+    "device",
+    "amp",  # the precision that it led to is compared instead
+    "engine",  # likewise
+    "resume",
+    "init",
+    "on_horizon_change",
+    "data.root",
+    "data.download",
+    "data.url",
+    "data.loader",
+    "data.workers",
+}
+
 
 def to_object(config: DictConfig) -> Config:
     """The checked configuration as plain objects.
@@ -75,3 +93,12 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             result[f"{prefix}{key}"] = value
     return result
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What a configuration computes, as a flat table: without keys that say where and how only."""
+    return {
+        key: value
+        for key, value in flat(config.to_dict()).items()
+        if key not in RUNTIME and not key.startswith(("checkpoint.", "log."))
+    }

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trainer import folders
+from trainer import folders, job_ledger
 from trainer.arguments import GROUP_NAMES, compose_run, jobs, near, parse, quote, quoted
 from trainer.config import Config
 from trainer.conversion import flat, to_object, typed
@@ -43,10 +43,10 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Several runs, all of which compose. Their common folder is reserved."""
+    """Several runs, all of which compose. Their common folder is locked and holds the ledger."""
 
     arguments: list[str]
-    count: int
+    folder: Path
 
 
 def enter(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resume | Sweep:
@@ -148,7 +148,7 @@ def _sweep(
         raise ValueError(f"resume={resume}: goes on with one run; leave out -m")
     if _says(overrides, "hydra.run.dir"):
         raise ValueError("hydra.run.dir: is for a single run; a sweep takes hydra.sweep.dir")
-    configs: list[Config] = []
+    configs: list[tuple[list[str], Config]] = []
     sweep_dir = Path()
     for number, job in enumerate(jobs(overrides)):
         try:
@@ -156,19 +156,36 @@ def _sweep(
             composed.config.resolve_schedule()
         except ValueError as error:
             raise ValueError(f"job {number} ({' '.join(job)}): {error}") from error
-        configs.append(composed.config)
+        configs.append((_swept(overrides, job), composed.config))
         sweep_dir = composed.sweep_dir if number == 0 else sweep_dir
-    check(configs)
+    check([config for _, config in configs])
+    plain = [a for a in arguments if not a.lstrip("+").startswith("hydra.sweep.dir=")]
+    wanted = job_ledger.planned(plain, configs)
     explicit = _says(overrides, "hydra.sweep.dir")
-    folder = folders.reserve(sweep_dir, "hydra.sweep.dir", explicit=explicit, locks=locks)
-    return Sweep(_with_folder(arguments, "hydra.sweep.dir", folder), len(configs))
+    if explicit and (found := job_ledger.read(sweep_dir)) is not None:
+        job_ledger.check_same(found, wanted, sweep_dir)
+        folder = sweep_dir.resolve()
+        locks.enter_context(folders.locked(folder))
+    else:
+        folder = folders.reserve(sweep_dir, "hydra.sweep.dir", explicit=explicit, locks=locks)
+        job_ledger.write(folder, wanted)
+    return Sweep(_with_folder(arguments, "hydra.sweep.dir", folder), folder)
+
+
+def _swept(overrides: Sequence[Override], job: Sequence[str]) -> list[str]:
+    """What sets a job apart: its values of the keys that have several."""
+    pairs = zip(overrides, job, strict=True)
+    return [value for override, value in pairs if override.is_sweep_override()]
 
 
 def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack) -> Resume:
     for override in overrides:
         _check_resumable(override)
     if not place.exists():
-        raise ValueError(f"resume={place}: there is no such run folder or checkpoint")
+        run = place.parent.parent
+        rotated = place.parent.name == "checkpoints" and folders.belongs_to_a_run(run)
+        way_out = f"; resume={run} goes on from the newest" if rotated else ""
+        raise ValueError(f"resume={place}: there is no such run folder or checkpoint{way_out}")
     inside = place.parent if place.is_file() else place
     folder = (inside.parent if inside.name == "checkpoints" else inside).resolve()
     if not folders.belongs_to_a_run(folder) or (place.is_file() and inside.name != "checkpoints"):
@@ -191,6 +208,7 @@ def _resume_auto(config: Config, folder: Path, locks: contextlib.ExitStack) -> R
     from trainer import checkpoint
 
     commit = checkpoint.find(folder)
+    config.anchor()
     provide_data(config)
     return Resume(config, folder.resolve(), commit)
 
@@ -230,4 +248,6 @@ def _saved_config(commit: "Commit", overrides: list[Override]) -> Config:
             OmegaConf.update(node, key, override.value())
         except OmegaConfBaseException as error:
             raise ValueError(f"{override.input_line}: {str(error).splitlines()[0]}") from error
-    return to_object(node)
+    config = to_object(node)
+    config.anchor()
+    return config

@@ -55,11 +55,13 @@ class FiniteWatch:
         if (bad := first_non_finite(losses)) is not None:
             self._stop_at(bad)
         # The newest update may have spoilt the weights, which no loss has shown yet.
-        finite = [parameter.isfinite().all() for parameter in run.model.parameters()]
-        if not torch.stack(finite).all():
+        slots = [value for state in run.optimizer.state.values() for value in state.values()]
+        held = [*run.model.state_dict().values(), *slots]
+        floats = [t for t in held if isinstance(t, torch.Tensor) and t.is_floating_point()]
+        if not torch.stack([t.isfinite().all().to(run.device) for t in floats]).all():
             raise FloatingPointError(
-                f"the weights are not finite after update {run.progress.step - 1} with LR "
-                f"{run.history.lrs[-1][0]:g}; {self.last_good()}"
+                f"the weights, or what the optimizer keeps, are not finite after update "
+                f"{run.progress.step - 1} with LR {run.history.lrs[-1][0]:g}; {self.last_good()}"
             )
 
     def check_evaluation(self, row: Row) -> None:

@@ -1,5 +1,6 @@
 """`python -m trainer` in a process of its own, forked from one that has imported torch."""
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+# A killed trainer cannot put its workers' semaphores away; Python would complain at our end.
+sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["torch", "trainer.__main__", "trainer.session", "hydra.main"])
 _numbers = itertools.count(1)
@@ -70,7 +73,8 @@ class TrainerProcess:
     def kill(self, number: int) -> None:
         """Sends it a signal."""
         if self.process.pid is not None:
-            os.kill(self.process.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(self.process.pid, number)
 
     def code(self, seconds: float | None = 120) -> int | None:
         """Its exit code, negative for a signal; waits for it. None: it still runs."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from trainer import checkpoint, device, storage, summary
+from trainer import checkpoint, console, device, storage, summary
 from trainer.config import Config
 from trainer.console import FILE_ONLY, log, logging_to, one_line
 from trainer.evaluation import Evaluator
@@ -42,23 +42,30 @@ def run_session(
     with stop_requests() as stop, logging_to(folder, quiet=config.log.progress == "none"):
         try:
             run = prepare(config, commit)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RuntimeError) as error:
             log.error("refused", exc_info=error, extra=FILE_ONLY)
+            if (known := explained(error, config)) is not None:
+                raise known from error
             raise
         announce(run, folder, commit)
+        changed = False
         if commit is not None:
-            checkpoint.supersede(commit)
+            newer = checkpoint.supersede(commit)
+            # what was asked for must outlive a kill, and a run that ends here must say so
+            changed = bool(newer) or commit.state["config"]["epochs"] != config.epochs
             if is_complete(run, folder):
                 log.info("%s: is complete after %d epochs; nothing to do", folder, config.epochs)
                 return best_value(run)
-        return carry_out(run, folder, stop, command)
+        return carry_out(run, folder, stop, command, changed=changed)
 
 
-def carry_out(run: Run, folder: Path, stop: StopRequest, command: Sequence[str]) -> float:
-    """Trains, tests, and writes down how it ended."""
+def carry_out(
+    run: Run, folder: Path, stop: StopRequest, command: Sequence[str], *, changed: bool = False
+) -> float:
+    """Trains, tests, and writes down how it ended; a changed run commits at once."""
     training: Training | None = None
     try:
-        training = Training.start(run, folder, stop)
+        training = Training.start(run, folder, stop, changed=changed)
         summary.write_config(folder, run.config)
         summary.write_summary(folder, run, status="running", command=command)
         training.train()
@@ -70,10 +77,10 @@ def carry_out(run: Run, folder: Path, stop: StopRequest, command: Sequence[str])
         log.warning("stopped by %s after update %d; resume=%s goes on", stopped, step, folder)
         note_end(folder, run, "stopped", command)
         raise
-    except (FloatingPointError, OSError, RuntimeError) as error:
+    except Exception as error:  # whatever it is, the folder must not go on saying "running"
         log.error("failed", exc_info=error, extra=FILE_ONLY)
         note_end(folder, run, "failed", command, error=one_line(error))
-        if (known := explained(error, run)) is not None:
+        if (known := explained(error, run.config)) is not None:
             raise known from error
         raise
     finally:
@@ -82,19 +89,21 @@ def carry_out(run: Run, folder: Path, stop: StopRequest, command: Sequence[str])
     return conclude(run, folder, entries)
 
 
-def explained(error: Exception, run: Run) -> Exception | None:
+def explained(error: Exception, config: Config) -> Exception | None:
     """What torch reports with a type or words of its own, as an error with key and way out."""
-    if isinstance(error, torch.OutOfMemoryError):
+    text = str(error)
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in text
+    if on_cpu or isinstance(error, torch.OutOfMemoryError):
         return MemoryError(
-            f"batch_size={run.config.batch_size}: {run.device} is out of memory; accumulate=2 "
-            "or a smaller batch needs less"
+            f"batch_size={config.batch_size}: the {'machine' if on_cpu else 'GPU'} is out of "
+            "memory; accumulate=2 or a smaller batch needs less"
         )
-    # torch says the first wherever the main thread is when a worker dies; the second is what
-    # talking to a dead one gives
-    died = isinstance(error, RuntimeError) and str(error).startswith("DataLoader")
-    if died or (run.config.data.workers and isinstance(error, ConnectionError)):
+    # torch says the first wherever the main thread is when a worker dies, and the second for what
+    # a worker raised; the third is what talking to a dead one gives
+    failed = isinstance(error, RuntimeError) and ("DataLoader" in text.partition("\n")[0])
+    if failed or (config.data.workers and isinstance(error, ConnectionError)):
         return ChildProcessError(
-            f"data.workers={run.config.data.workers}: a worker process failed: "
+            f"data.workers={config.data.workers}: a worker process failed: "
             f"{str(error).splitlines()[0]}; resume goes on from the last commit; "
             "data.loader=device needs no workers"
         )
@@ -207,10 +216,14 @@ def final_test(run: Run, folder: Path, stop: StopRequest) -> dict[str, dict[str,
     evaluator = Evaluator.on(run.data.test, run.device, run.precision)
     result: dict[str, dict[str, float]] = {}
     weights = {"last": {name: value.clone() for name, value in run.model.state_dict().items()}}
+    path = folder / checkpoint.FOLDER / "best.pt"
     try:
-        weights["best"] = checkpoint.load(folder / checkpoint.FOLDER / "best.pt")["model"]
-    except (FileNotFoundError, storage.DamagedFile) as error:
-        log.warning("warning: the best weights cannot be tested: %s", error)
+        best = checkpoint.load(path)
+        if best["progress"]["step"] != summary.best_row(run)["step"]:
+            raise storage.DamagedFile(f"{path}: is not of the best epoch")
+        weights["best"] = best["model"]
+    except (OSError, storage.DamagedFile) as error:
+        log.warning("warning: the best weights cannot be tested: %s", console.one_line(error))
     for name in sorted(weights):  # the last weights last: they stay in the model
         run.model.load_state_dict(weights[name])
         loss, accuracy = evaluator(run.model, stop.check)

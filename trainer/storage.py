@@ -1,6 +1,7 @@
 """Every durable write: atomic, hashed, locked. Imports nothing of ours and no torch."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -114,12 +115,16 @@ def locked(folder: Path) -> Generator[None]:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):  # no locks on this file system
+                reason = f"{path}: cannot be locked: {error.strerror}"
+                raise OSError(error.errno, reason) from error
             holder = os.read(descriptor, 200).decode(errors="replace").strip()
             raise BlockingIOError(
                 error.errno, f"{folder}: is in use by {holder or 'another process'}"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a courtesy: the lock holds without it
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
@@ -130,5 +135,8 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems know no such thing
+            raise
     finally:
         os.close(descriptor)

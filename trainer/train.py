@@ -49,8 +49,11 @@ class Training:
     seconds_before: float
 
     @staticmethod
-    def start(run: Run, folder: Path, stop: StopRequest) -> "Training":
-        """Gets ready for the next update; a new run commits here, and can be resumed from then."""
+    def start(run: Run, folder: Path, stop: StopRequest, *, changed: bool = False) -> "Training":
+        """Gets ready for the next update.
+
+        A new run commits here, and can be resumed from then; so does one that was changed.
+        """
         views = Views(
             folder,
             [group["name"] for group in run.optimizer.param_groups],
@@ -75,7 +78,7 @@ class Training:
             session_start=time.perf_counter(),
             seconds_before=run.progress.seconds,
         )
-        if not checkpoint.commits(folder):
+        if changed or not checkpoint.commits(folder):
             training.commits.begin(run.state_dict(), training.writer(best=False), lambda: None)
             training.commits.wait()
         # what a kill behind the last commit left

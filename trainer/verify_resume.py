@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from trainer import checkpoint, console, storage
 from trainer.comparison import compare_runs, digest, entries
@@ -26,6 +27,8 @@ checkpoint.every_steps=1 shows the very update.
 exit code: 0 identical, 1 different, 2 a mistake in the arguments"""
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SHARE = 0.4  # of the training time that passes at most before a kill
+
+STARTED: list[TrainerProcess] = []  # the one that runs; it must not outlive this command
 
 
 class Failed(Exception):
@@ -72,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=None, help="draws the moments")
     parser.add_argument("--folder", type=Path, help="where the runs go, and stay")
     flags, overrides = parser.parse_known_intermixed_args(arguments)
-    for key in ("resume", "hydra.run.dir", "-m", "--multirun"):
+    for key in ("resume", "hydra.run.dir", "-m", "--multirun", "--version", "--cfg"):
         if any(override.split("=")[0] == key for override in overrides):
             console.say(f"trainer: error: {key}: is not for verify_resume", sys.stderr)
             return 2
@@ -85,17 +88,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise FileExistsError(f"--folder={folder}: is not empty")
             storage.make_folder(folder.absolute())
         same = verify(overrides, flags.kills, seed, folder.resolve())
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as stop:
+        return 143 if stop.args else 130
     except Failed as error:
         console.say(str(error), sys.stderr)
+        same = error.code == 2  # a mistake: there is nothing to look at
         return error.code
     except (ValueError, OSError) as error:
         console.say(f"trainer: error: {console.one_line(error)}", sys.stderr)
-        return 2 if isinstance(error, FileExistsError) else 1
+        mistake = isinstance(error, FileExistsError | NotADirectoryError)
+        return 2 if mistake else 1
     finally:
+        for process in STARTED:
+            process.kill(signal.SIGKILL)
         if flags.folder is None:
-            if same:
+            if same or not any(folder.iterdir()):
                 shutil.rmtree(folder, ignore_errors=True)
             else:
                 console.say(f"the runs are in {folder}", sys.stdout)
@@ -137,7 +144,7 @@ def verify(overrides: Sequence[str], kills: int, seed: int, folder: Path) -> boo
             seconds = begun + (seconds - begun) * 0.8  # it was over before: kill earlier
             continue
         tally.runs += 1
-        difference = compare_runs(folder / "untouched", folder / name)
+        difference = compare_runs(folder / "untouched", folder / name, complete=True)
         if difference is not None:
             console.say(f"different: {tally}: {name} at {difference}", sys.stdout)
             _second_untouched(command, folder)
@@ -151,7 +158,9 @@ def verify(overrides: Sequence[str], kills: int, seed: int, folder: Path) -> boo
 def _start(command: list[str], folder: Path, name: str) -> TrainerProcess:
     """The command as the user would type it here, with a run folder of its own."""
     arguments = [*command, f"hydra.run.dir={folder / name}"]
-    return TrainerProcess(arguments, Path.cwd(), printed=folder)
+    process = TrainerProcess(arguments, Path.cwd(), printed=folder)
+    STARTED[:] = [process]
+    return process
 
 
 def _untouched(command: list[str], folder: Path, name: str) -> tuple[float, float]:
@@ -214,7 +223,13 @@ def _second_untouched(command: list[str], folder: Path) -> None:
         )
 
 
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminated)
     code = main()
     console.finish(sys.stdout)
+    console.finish(sys.stderr)
     sys.exit(code)

@@ -1,0 +1,67 @@
+"""A run as a command sees it: what it came to, as an exit code and a line."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer import console
+from trainer.config import Config
+from trainer.storage import DamagedFile
+
+if TYPE_CHECKING:
+    from trainer.checkpoint import Commit
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+TRACEBACKS = os.environ.get(FULL_ERROR) == "1"
+USER_ERRORS = (ValueError, OSError, FloatingPointError, MemoryError)
+STOPS = (130, 143)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        code: 0 done, 1 failed, 2 refused, 130 SIGINT, 143 SIGTERM.
+        value: The best value of its monitored metric, if it is done.
+        error: What went wrong, in a line.
+    """
+
+    code: int
+    value: float | None = None
+    error: str | None = None
+
+    @property
+    def status(self) -> str:
+        """`done`, `stopped` or `failed`."""
+        return "done" if not self.code else "stopped" if self.code in STOPS else "failed"
+
+
+def attempt(
+    config: Config, folder: Path, commit: "Commit | None", command: Sequence[str]
+) -> Outcome:
+    """One run, new or resumed, in its locked folder."""
+    from trainer.session import run_session  # torch takes seconds
+    from trainer.signals import Stopped
+
+    try:
+        return Outcome(0, run_session(config, folder, commit, command))
+    except Stopped as stopped:
+        return Outcome(128 + stopped.signal)
+    except USER_ERRORS as error:
+        return refuse(error)
+
+
+def refuse(error: Exception) -> Outcome:
+    """Prints an error in one line."""
+    if TRACEBACKS:
+        traceback.print_exception(error)
+    line = console.one_line(error)
+    console.say(f"trainer: error: {line}", sys.stderr)
+    bad_data = isinstance(error, DamagedFile | FloatingPointError)
+    arguments = isinstance(error, ValueError | FileExistsError | NotADirectoryError)
+    return Outcome(2 if arguments and not bad_data else 1, error=line)

@@ -1,0 +1,82 @@
+"""`python -m trainer.sweep`: how far a sweep is, and running what failed or is missing."""
+
+import os
+import signal
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # until a run takes them over
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer import console, job_ledger, run_folder
+
+EXAMPLES = """\
+examples:
+  python -m trainer.sweep status outputs/sweeps/2026-11-21_10-00-00
+  python -m trainer.sweep retry outputs/sweeps/2026-11-21_10-00-00"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints or runs what was asked for; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer.sweep",
+        description="Shows a sweep's jobs, or runs those that are not done: a stopped one goes on "
+        "exactly where it was.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=("status", "retry"))
+    parser.add_argument("folder", type=Path)
+    flags = parser.parse_args(arguments)
+    try:
+        ledger = job_ledger.read(flags.folder)
+        if ledger is None:
+            raise ValueError(f"{flags.folder}: is no sweep's folder: it holds no {job_ledger.FILE}")
+        if flags.command == "retry":
+            place = f"hydra.sweep.dir={flags.folder.resolve()}"
+            command = [sys.executable, "-m", "trainer", "-m", *ledger.arguments, place]
+            os.execv(sys.executable, command)  # the same command, in this process
+        for line in table(flags.folder, ledger):
+            console.say(line, sys.stdout)
+    except (ValueError, OSError) as error:
+        console.say(f"trainer: error: {console.one_line(error)}", sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+    return 0
+
+
+def table(folder: Path, ledger: job_ledger.Ledger) -> list[str]:
+    """A line per job: number, state, epoch, accuracy, time, overrides."""
+    rows = [("job", "state", "epoch", "accuracy", "time", "overrides")]
+    for job in ledger.jobs:
+        place = folder / str(job.number)
+        state = job.status
+        if state == "running" and not run_folder.in_use(place):
+            state = "interrupted"
+        row = run_folder.last_row(place)
+        accuracy = next((v for k, v in row.items() if k in ("val/accuracy", "test/accuracy")), None)
+        seconds = run_folder.seconds(place)
+        rows.append(
+            (
+                str(job.number),
+                state,
+                f"{row['epoch']:.0f}" if row else "-",
+                f"{accuracy:.2%}" if accuracy is not None else "-",
+                console.duration(seconds) if seconds is not None else "-",
+                " ".join(job.overrides) + (f"  ({job.error})" if job.error else ""),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return [
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[5]])
+        for row in rows
+    ]
+
+
+if __name__ == "__main__":
+    code = main()
+    console.finish(sys.stdout)
+    sys.exit(code)
