@@ -188,10 +188,11 @@ def test_a_sweep_never_writes_into_an_older_ones_folder(tmp_path: Path) -> None:
     train([*sweep, "seed=0,1"], tmp_path)
     before = {f: f.read_bytes() for f in (tmp_path / "sweep").rglob("*") if f.is_file()}
     refused = train([*sweep, "seed=5,6"], tmp_path, expect=2)
-    assert "hydra.sweep.dir=sweep: belongs to another run" in refused.err
+    assert "hydra.sweep.dir=sweep: belongs to another sweep: its job 0 is seed=0" in refused.err
+    assert "here it would be seed=5" in refused.err
     assert before == {f: f.read_bytes() for f in (tmp_path / "sweep").rglob("*") if f.is_file()}
     same = [*TINY, "epochs=1", "-m", "seed=0,1", "hydra.sweep.dir=other", "hydra.sweep.subdir=same"]
-    assert "belongs to another job of the sweep" in train(same, tmp_path, expect=2).err
+    assert "the run was trained with seed=0" in train(same, tmp_path, expect=1).err
 
 
 def test_a_folder_with_somebody_elses_files_is_refused_and_untouched(tmp_path: Path) -> None:
@@ -261,7 +262,8 @@ def test_a_sweep_runs_every_job_and_a_failed_one_fails_it(tmp_path: Path) -> Non
         tmp_path,
         expect=1,
     )
-    assert "1 of 2 jobs done, failed: 1" in process.out
+    assert "sweep: 1 of 2 jobs done; " in process.out
+    assert "  failed: job 1 (optimizer.lr=1e30): the loss is" in process.out
     assert "the loss is" in process.err
     for number in (0, 1):
         assert (tmp_path / "sweep" / str(number) / "metrics.jsonl").exists()

@@ -112,7 +112,9 @@ def test_a_file_system_without_locks_is_named_and_not_taken_for_another_process(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(storage.fcntl, "lockf", no_locks)
-    with pytest.raises(OSError, match=r"\.lock: cannot be locked: No locks available") as error:
-        with storage.locked(tmp_path):
-            pass
+    with (
+        pytest.raises(OSError, match=r"\.lock: cannot be locked: No locks available") as error,
+        storage.locked(tmp_path),
+    ):
+        pass
     assert not isinstance(error.value, BlockingIOError)

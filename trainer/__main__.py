@@ -73,7 +73,8 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
             job = to_object(config)
             job.anchor()
             folder = Path(settings.runtime.output_dir)
-            outcome = sweep_jobs.run_job(job, folder, int(settings.job.num), command)
+            number = int(settings.job.num)
+            outcome = sweep_jobs.run_job(job, folder, plan.folder, number, command)
         codes.append(outcome.code)
         if outcome.code in STOPS:  # a stopped run stops its sweep
             raise KeyboardInterrupt

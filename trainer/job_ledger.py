@@ -25,10 +25,11 @@ class Job:
     """One run of a sweep.
 
     Attributes:
-        number: Its place in the sweep, and the name of its folder.
+        number: Its place in the sweep.
         overrides: What sets it apart.
         identity: SHA-256 of the configuration, keys aside that do not change what is computed.
         status: One of `STATES`.
+        folder: Where its run is, seen from the sweep's folder.
         value: The best value of its monitored metric.
         error: Why it failed, in a line.
         seconds: What its last attempt took.
@@ -38,6 +39,7 @@ class Job:
     overrides: list[str]
     identity: str
     status: str = "waiting"
+    folder: str | None = None
     value: float | None = None
     error: str | None = None
     seconds: float | None = None

@@ -52,7 +52,7 @@ def table(folder: Path, ledger: job_ledger.Ledger) -> list[str]:
     """A line per job: number, state, epoch, accuracy, time, overrides."""
     rows = [("job", "state", "epoch", "accuracy", "time", "overrides")]
     for job in ledger.jobs:
-        place = folder / str(job.number)
+        place = folder / (job.folder or str(job.number))
         state = job.status
         if state == "running" and not run_folder.in_use(place):
             state = "interrupted"

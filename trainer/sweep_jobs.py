@@ -1,5 +1,6 @@
 """The jobs of a sweep: each is skipped, resumed or run, noted in the ledger, and summed up."""
 
+import os
 import sys
 import time
 import traceback
@@ -12,16 +13,18 @@ from trainer.config import Config
 from trainer.job_ledger import Job, Ledger
 
 
-def run_job(config: Config, folder: Path, number: int, command: Sequence[str]) -> Outcome:
+def run_job(
+    config: Config, folder: Path, sweep: Path, number: int, command: Sequence[str]
+) -> Outcome:
     """One job, whatever happens to it; the sweep goes on.
 
     Args:
         config: Its configuration, paths absolute.
-        folder: Its folder, in the sweep's.
+        folder: Its folder.
+        sweep: The sweep's folder.
         number: Its place in the sweep.
         command: The command line, for the record.
     """
-    sweep = folder.parent
     ledger = job_ledger.read(sweep)
     if ledger is None:
         return refuse(FileNotFoundError(f"{sweep / job_ledger.FILE}: has gone"))
@@ -29,7 +32,8 @@ def run_job(config: Config, folder: Path, number: int, command: Sequence[str]) -
         console.say(f"{_head(ledger, number)}: done before", sys.stdout)
         return Outcome(0, ledger.jobs[number].value)
     console.say(_head(ledger, number), sys.stdout)
-    job_ledger.update(sweep, number, status="running", error=None)
+    place = os.path.relpath(folder, sweep)
+    job_ledger.update(sweep, number, status="running", folder=place, error=None)
     start = time.perf_counter()
     outcome = _attempt(config, folder, command)
     job_ledger.update(
@@ -101,6 +105,21 @@ def sum_up(sweep: Path) -> int:
             reason = f": {job.error}" if job.error else ""
             line = f"  {status}: job {job.number} ({' '.join(job.overrides)}){reason}"
             console.say(line, sys.stdout)
+    if done:
+        _report(sweep)
     if done < len(ledger.jobs):
         console.say(f"  python -m trainer.sweep retry {sweep}   runs what is not done", sys.stdout)
     return 0 if done == len(ledger.jobs) else 1
+
+
+def _report(sweep: Path) -> None:
+    """Compares what is there; a report that cannot be made fails no sweep."""
+    from trainer.report.sentences import headline  # matplotlib takes half a second
+    from trainer.report.write import report
+
+    try:
+        written = report([sweep])
+    except (ValueError, OSError) as error:
+        console.say(f"warning: no report: {console.one_line(error)}", sys.stderr)
+        return
+    console.say(f"{headline(written.report)}\nreport: {written.files[0]}", sys.stdout)
