@@ -2,6 +2,7 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,10 +10,12 @@ from comparison import assert_equal_runs, metrics, state
 from processes import Trainer, train
 
 from trainer.arguments import compose_run
+from trainer.commits import Commits
 from trainer.data import synthetic
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import epoch_table
 from trainer.data.torchvision_loader import TorchvisionLoader
+from trainer.graph import CapturedEvaluator, GraphEngine
 from trainer.run import Run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -20,9 +23,12 @@ BASE = ["data=synthetic", "device=cuda", "data.train_images=2000", "data.test_im
 RECIPE = [*BASE, "batch_size=50", "epochs=30", "log.every_steps=5", "scheduler.warmup=1.5"]
 
 
+@pytest.mark.parametrize("engine", ["eager", "graph"])
 @pytest.mark.parametrize("amp", ["none", "bf16", "fp16"])
-def test_a_run_killed_anywhere_ends_as_one_never_touched(amp: str, tmp_path: Path) -> None:
-    recipe = [*RECIPE, f"amp={amp}"]
+def test_a_run_killed_anywhere_ends_as_one_never_touched(
+    amp: str, engine: str, tmp_path: Path
+) -> None:
+    recipe = [*RECIPE, f"amp={amp}", f"engine={engine}"]
     train([*recipe, "hydra.run.dir=whole"], tmp_path)
     train([*recipe, "hydra.run.dir=again"], tmp_path)
     assert_equal_runs(tmp_path / "whole", tmp_path / "again")
@@ -56,23 +62,142 @@ def test_both_loaders_give_equal_batches_on_the_device() -> None:
         assert torch.equal(labels, expected_labels)
 
 
+def built(*arguments: str) -> Run:
+    return Run.build(compose_run([*RECIPE, *arguments]).config)
+
+
+def trained(run: Run, epochs: int) -> None:
+    for epoch in range(epochs):
+        run.engine.begin(epoch_table(0, epoch, len(run.data.train), padding=4, flip=True))
+        for step in range(run.steps_per_epoch):
+            run.engine.train_on(step)
+        if epoch + 1 < epochs:
+            run.sums.clear()
+
+
+def everything(run: Run) -> dict[str, torch.Tensor]:
+    """Weights, optimizer state and sums."""
+    slots = {
+        f"{number}/{name}": value
+        for number, state in run.optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+        if isinstance(value, torch.Tensor)
+    }
+    sums = {f"sums/{name}": value for name, value in run.sums.state_dict().items()}
+    return {k: v.cpu().clone() for k, v in (run.model.state_dict() | slots | sums).items()}
+
+
+MODES = [("none", "sgd"), ("bf16", "sgd"), ("fp16", "sgd"), ("bf16", "adam"), ("fp16", "adamw")]
+
+
+def test_the_graph_is_the_default_on_cuda() -> None:
+    assert isinstance(built().engine, GraphEngine)
+    assert isinstance(built().evaluator, CapturedEvaluator)
+    assert not isinstance(built("engine=eager").engine, GraphEngine)
+    assert not isinstance(built("scheduler=onecycle").engine, GraphEngine)
+
+
+@pytest.mark.parametrize(("amp", "optimizer"), MODES)
+@pytest.mark.parametrize("more", [[], ["accumulate=2", "clip_norm=1.0", "label_smoothing=0.1"]])
+def test_eager_and_graph_agree_bit_for_bit(amp: str, optimizer: str, more: list[str]) -> None:
+    # 130 images in batches of 50: two graphs, the second for the short last batch
+    mode = [f"amp={amp}", f"optimizer={optimizer}", *more, "data.train_images=130",
+            "data.drop_last=false"]  # fmt: skip
+    eager, graph = built("engine=eager", *mode), built("engine=graph", *mode)
+    for run in (eager, graph):
+        trained(run, 20)  # 60 updates
+    ours, theirs = everything(graph), everything(eager)
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        assert torch.equal(ours[key], theirs[key]), key
+    assert eager.evaluator(eager.model) == graph.evaluator(graph.model)
+    assert eager.evaluator(eager.model) == graph.evaluator(graph.model)  # a replay, too
+    assert eager.scheduler.last_epoch == graph.scheduler.last_epoch == 60
+    assert graph.scaler.state_dict() == eager.scaler.state_dict()
+
+
+@pytest.mark.parametrize(("amp", "optimizer"), MODES)
+def test_capturing_leaves_no_trace(amp: str, optimizer: str) -> None:
+    run = built(f"amp={amp}", f"optimizer={optimizer}")
+    before = everything(run)
+    random = torch.cuda.get_rng_state()
+    run.engine.begin(epoch_table(0, 0, len(run.data.train), padding=4, flip=True))
+    after = everything(run)
+    assert torch.equal(random, torch.cuda.get_rng_state())
+    for key, value in after.items():
+        assert torch.equal(value, before.get(key, torch.zeros_like(value))), key
+
+
+@pytest.mark.parametrize("engine", ["eager", "graph"])
+def test_a_run_repeats_bit_for_bit_although_torch_flags_max_pool(engine: str) -> None:
+    first, second = built(f"engine={engine}"), built(f"engine={engine}")
+    for run in (first, second):
+        trained(run, 5)
+    ours, theirs = everything(first), everything(second)
+    for key in ours:
+        assert torch.equal(ours[key], theirs[key]), key
+
+
+@pytest.mark.parametrize("engine", ["eager", "graph"])
+def test_an_fp16_overflow_is_skipped_and_counted(engine: str) -> None:
+    run = built("amp=fp16", f"engine={engine}")
+    run.scaler.load_state_dict(run.scaler.state_dict() | {"scale": 2.0**40})
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    run.engine.begin(epoch_table(0, 0, len(run.data.train), padding=4, flip=True))
+    run.engine.train_on(0)
+    assert int(run.sums.skipped) == 1
+    assert run.scaler.get_scale() == 2.0**39
+    for name, value in run.model.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert run.scheduler.last_epoch == 1  # the position moves on
+
+
 @pytest.mark.parametrize("amp", ["none", "bf16", "fp16"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("clip", ["null", "1.0"])
-def test_an_epoch_never_waits_for_the_device(amp: str, optimizer: str, clip: str) -> None:
-    arguments = [*RECIPE, f"amp={amp}", f"optimizer={optimizer}", f"clip_norm={clip}"]
-    run = Run.build(compose_run(arguments).config)
-    table = epoch_table(0, 0, len(run.data.train), padding=4, flip=True)
+@pytest.mark.parametrize("engine", ["eager", "graph"])
+def test_an_epoch_never_waits_for_the_device(
+    amp: str, optimizer: str, clip: str, engine: str
+) -> None:
+    run = built(f"amp={amp}", f"optimizer={optimizer}", f"clip_norm={clip}", f"engine={engine}")
+    tables = [epoch_table(0, e, len(run.data.train), padding=4, flip=True) for e in range(2)]
+    run.engine.begin(tables[0])
     for step in range(3):  # plans and workspaces are made in the first updates
-        run.update(*run.loader.batch(table, step), run.sums, step)
-        run.scheduler.step()
+        run.engine.train_on(step)
     torch.cuda.synchronize()
-    table = epoch_table(0, 1, len(run.data.train), padding=4, flip=True)
+    run.sums.clear()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for step in range(3, 20):
-            run.update(*run.loader.batch(table, step), run.sums, step)
-            run.scheduler.step()
+        run.engine.begin(tables[1])
+        for step in range(20):
+            run.engine.train_on(step)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert run.sums.losses[:20].isfinite().all()
+
+
+def test_the_lr_in_force_is_the_schedules(tmp_path: Path) -> None:
+    for engine in ("eager", "graph"):
+        run = built(f"engine={engine}", "scheduler.warmup=10 steps")
+        run.engine.begin(epoch_table(0, 0, len(run.data.train), padding=4, flip=True))
+        for k in range(15):
+            run.engine.train_on(k)
+            # the graph reads update k's from its table, eager writes the next one at once
+            expected = run.scheduler.lrs(k if engine == "graph" else k + 1)[0]
+            assert float(run.optimizer.param_groups[0]["lr"]) == torch.tensor(expected).item()
+
+
+def test_a_commit_does_not_see_what_comes_after_it() -> None:
+    run = built()
+    trained(run, 1)
+    commits, seen = Commits(run.device), list[dict[str, Any]]()
+    expected = {name: value.clone() for name, value in run.model.state_dict().items()}
+    commits.begin(run.state_dict(), seen.append, lambda: None)
+    run.sums.clear()
+    trained(run, 1)
+    commits.wait()
+    commits.close()
+    for name, value in seen[0]["model"].items():
+        assert value.device.type == "cpu"
+        assert torch.equal(value, expected[name].cpu())
+    assert not torch.equal(expected["fc2.weight"], run.model.state_dict()["fc2.weight"])

@@ -94,14 +94,14 @@ def write(folder: Path, ledger: Ledger) -> None:
     storage.write_text(folder / FILE, json.dumps(entries, indent=2) + "\n")
 
 
-def update(folder: Path, number: int, **fields: Any) -> None:
+def update(sweep: Path, number: int, **fields: Any) -> None:
     """Changes a job's entry; several processes may do so at once."""
-    with _alone(folder):
-        ledger = read(folder)
+    with _alone(sweep):
+        ledger = read(sweep)
         if ledger is None:
-            raise FileNotFoundError(f"{folder / FILE}: has gone")
+            raise FileNotFoundError(f"{sweep / FILE}: has gone")
         ledger.jobs[number] = dataclasses.replace(ledger.jobs[number], **fields)
-        write(folder, ledger)
+        write(sweep, ledger)
 
 
 def check_same(found: Ledger, wanted: Ledger, folder: Path) -> None:
