@@ -263,7 +263,7 @@ def test_a_sweep_runs_every_job_and_a_failed_one_fails_it(tmp_path: Path) -> Non
         expect=1,
     )
     assert "sweep: 1 of 2 jobs done; " in process.out
-    assert "  failed: job 1 (optimizer.lr=1e30): the loss is" in process.out
+    assert "  failed: job 1 (optimizer.lr=1e+30): the loss is" in process.out
     assert "the loss is" in process.err
     for number in (0, 1):
         assert (tmp_path / "sweep" / str(number) / "metrics.jsonl").exists()

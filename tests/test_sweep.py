@@ -99,7 +99,7 @@ def test_a_failed_job_is_noted_and_retried_without_repeating_the_command(tmp_pat
     retried = sweep_command(["retry", "sweep"], tmp_path)
     assert retried.returncode == 1
     assert retried.stdout.count("done before") == 2
-    assert "failed: job 1 (optimizer.lr=1e30): the loss is" in retried.stdout
+    assert "failed: job 1 (optimizer.lr=1e+30): the loss is" in retried.stdout
 
 
 def test_a_done_job_whose_checkpoint_is_damaged_is_not_skipped(whole: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def run_job(
     if ledger is None:
         return refuse(FileNotFoundError(f"{sweep / job_ledger.FILE}: has gone"))
     if _finished(ledger.jobs[number], folder):
-        console.say(f"{_head(ledger, number)}: done before", sys.stdout)
+        console.say(f"{_title(ledger, number)}: done before", sys.stdout)
         return Outcome(0, ledger.jobs[number].value)
     console.say(_head(ledger, number), sys.stdout)
     place = os.path.relpath(folder, sweep)
@@ -82,12 +82,16 @@ def _head(ledger: Ledger, number: int) -> str:
     took = [job.seconds for job in ended if job.seconds is not None and job.status == "done"]
     width = 20
     filled = width * len(ended) // len(jobs)
-    line = f"[{'#' * filled}{'.' * (width - filled)}] job {number} of {len(jobs)}"
-    line += f" ({' '.join(jobs[number].overrides)})" if jobs[number].overrides else ""
+    line = f"[{'#' * filled}{'.' * (width - filled)}] {_title(ledger, number)}"
     if took:
         left = sum(took) / len(took) * (len(jobs) - len(ended))
         line += f", about {console.duration(left)} left"
     return line
+
+
+def _title(ledger: Ledger, number: int) -> str:
+    overrides = " ".join(ledger.jobs[number].overrides)
+    return f"job {number} of {len(ledger.jobs)}" + (f" ({overrides})" if overrides else "")
 
 
 def sum_up(sweep: Path) -> int:
@@ -114,7 +118,7 @@ def sum_up(sweep: Path) -> int:
 
 def _report(sweep: Path) -> None:
     """Compares what is there; a report that cannot be made fails no sweep."""
-    from trainer.report.sentences import headline  # matplotlib takes half a second
+    from trainer.report.screen import lines  # matplotlib takes half a second
     from trainer.report.write import report
 
     try:
@@ -122,4 +126,4 @@ def _report(sweep: Path) -> None:
     except (ValueError, OSError) as error:
         console.say(f"warning: no report: {console.one_line(error)}", sys.stderr)
         return
-    console.say(f"{headline(written.report)}\nreport: {written.files[0]}", sys.stdout)
+    console.say("\n" + "\n".join(lines(written)), sys.stdout)

@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from trainer import console
-from trainer.report import tables
-from trainer.report.remarks import warnings
-from trainer.report.sentences import comparison_sentence, headline
-from trainer.report.write import TARGET, Written, report
+from trainer.report.screen import lines
+from trainer.report.write import TARGET, report
 
 EXAMPLES = """\
 examples:
@@ -84,16 +82,6 @@ def _target(text: str) -> float:
     if not 0 < value <= 1:
         raise ValueError(f"--target {text}: must be a number above 0 and at most 1; 0.8 is 80 %")
     return value
-
-
-def lines(written: Written) -> list[str]:
-    """What the command says."""
-    result = written.report
-    answer = headline(result)
-    text = [*tables.terminal(tables.screen(result)), "", answer.title, answer.text]
-    text += [f"  {comparison_sentence(comparison)}" for comparison in result.comparisons]
-    text += [f"note: {line}" for line in warnings(result)]
-    return [*text, "", f"report: {written.folder / 'report.html'}"]
 
 
 if __name__ == "__main__":
