@@ -65,13 +65,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compares; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m trainer.verify_resume",
-        usage="%(prog)s [key=value ...] [--kills N] [--seed N] [--folder FOLDER]",
+        usage="%(prog)s [key=value ...] [--kills N] [--within S] [--seed N] [--folder FOLDER]",
         description="Trains a configuration untouched, and again with kills at random moments, "
         "and compares every commit, the metrics, the LRs and the event files bit for bit.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--kills", type=_count, default=20, help="how many (20)")
+    parser.add_argument(
+        "--within",
+        type=_seconds,
+        metavar="SECONDS",
+        help="of training that pass at most before a kill (two fifths of the run)",
+    )
     parser.add_argument("--seed", type=int, default=None, help="draws the moments")
     parser.add_argument("--folder", type=Path, help="where the runs go, and stay")
     flags, overrides = parser.parse_known_intermixed_args(arguments)
@@ -87,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if folder.exists() and any(folder.iterdir()):
                 raise FileExistsError(f"--folder={folder}: is not empty")
             storage.make_folder(folder.absolute())
-        same = verify(overrides, flags.kills, seed, folder.resolve())
+        same = verify(overrides, flags.kills, seed, folder.resolve(), within=flags.within)
     except KeyboardInterrupt as stop:
         return 143 if stop.args else 130
     except Failed as error:
@@ -116,7 +122,16 @@ def _count(text: str) -> int:
     return number
 
 
-def verify(overrides: Sequence[str], kills: int, seed: int, folder: Path) -> bool:
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return number
+
+
+def verify(
+    overrides: Sequence[str], kills: int, seed: int, folder: Path, *, within: float | None = None
+) -> bool:
     """Whether killed runs end as one that was never touched; prints what it finds.
 
     Args:
@@ -124,6 +139,7 @@ def verify(overrides: Sequence[str], kills: int, seed: int, folder: Path) -> boo
         kills: How many processes are ended.
         seed: Draws when and how.
         folder: An empty one for the runs.
+        within: Seconds of training that pass at most before a kill; None: a share of the run.
 
     Raises:
         Failed: If a run refuses or fails by itself.
@@ -138,7 +154,8 @@ def verify(overrides: Sequence[str], kills: int, seed: int, folder: Path) -> boo
     draw, tally = random.Random(seed), Tally()
     while tally.kills.total() < kills:
         name = f"killed_{tally.runs}"
-        longest = begun + max(seconds - begun, 0.1) * SHARE
+        share = max(seconds - begun, 0.1) * SHARE
+        longest = begun + (share if within is None else min(share, within))
         if not _killed_run(command, folder, name, draw, tally, kills, longest):
             shutil.rmtree(folder / name)
             seconds = begun + (seconds - begun) * 0.8  # it was over before: kill earlier
