@@ -25,6 +25,8 @@ PAGE = b"<!doctype html>\n<html><body>Please log in</body></html>"
 
 # What a second process runs: the real function, with the test's certificate.
 CHILD = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell put us behind &
 import ssl, sys
 from pathlib import Path
 from trainer.data.download import fetch, https_opener
