@@ -80,20 +80,20 @@ def inspect(place: Path, *, tensors: bool = False) -> list[str]:
     lines = [
         f"{commit.path}: whole, {commit.path.stat().st_size:,} bytes",
         f"  content     sha256 {digest(table)}",
-        f"  format      {state['format']}",
-        f"  position    {progress['epoch']} of {config['epochs']} epochs"
+        f"  format         {state['format']}",
+        f"  position       {progress['epoch']} of {config['epochs']} epochs"
         + (f" and {done} updates" if done else "")
         + f", update {progress['step']}, {progress['seconds']:.1f} s",
         *(
-            f"  {name:<11} {state['fingerprint'].get(name, config.get(name))}"
+            f"  {name:<14} {state['fingerprint'].get(name, config.get(name))}"
             for name in names
             if name in state["fingerprint"] or name in config
         ),
-        f"  precision   {state['fingerprint']['precision']}",
-        f"  environment {', '.join(f'{k} {v}' for k, v in state['environment'].items())}",
-        f"  lr          {', '.join(str(g['lr']) for g in state['optimizer']['param_groups'])}",
-        f"  last row    {_row(rows[-1]) if rows else 'not evaluated yet'}",
-        f"  tensors     {len(held)}, {sum(t.numel() for t in held.values()):,} values",
+        f"  precision      {state['fingerprint']['precision']}",
+        f"  environment    {', '.join(f'{k} {v}' for k, v in state['environment'].items())}",
+        f"  lr             {', '.join(str(g['lr']) for g in state['optimizer']['param_groups'])}",
+        f"  last row       {_row(rows[-1]) if rows else 'not evaluated yet'}",
+        f"  tensors        {len(held)}, {sum(t.numel() for t in held.values()):,} values",
     ]
     if tensors:
         lines += [f"    {k}  {v.dtype} {tuple(v.shape)}" for k, v in held.items()]
