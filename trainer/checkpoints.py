@@ -79,7 +79,7 @@ def inspect(place: Path, *, tensors: bool = False) -> list[str]:
     names = ("model.name", "optimizer.name", "scheduler.name", "data.name", "data.sha256")
     lines = [
         f"{commit.path}: whole, {commit.path.stat().st_size:,} bytes",
-        f"  content     sha256 {digest(table)}",
+        f"  content        sha256 {digest(table)}",
         f"  format         {state['format']}",
         f"  position       {progress['epoch']} of {config['epochs']} epochs"
         + (f" and {done} updates" if done else "")
