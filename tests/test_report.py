@@ -54,7 +54,8 @@ def document(*places: Path) -> str:
 
 def test_runs_that_differ_in_seed_and_circumstances_only_are_one_group(tmp_path: Path) -> None:
     for seed in (0, 1, 2):
-        more = {"device": f"cuda:{seed}", "data.root": f"/{seed}", "checkpoint.keep_last": seed + 2}
+        more = {"device": f"cuda:{seed}", "data.root": f"/{seed}", "checkpoint.keep_last": seed + 2,
+                "engine": ("auto", "eager", "graph")[seed]}  # fmt: skip
         write_run(tmp_path / str(seed), [0.8], seed=seed, settings=more)
     (group,) = read(tmp_path).groups
     assert group.seeds == 3
@@ -95,11 +96,11 @@ def test_names_are_labels_where_each_group_has_one_of_its_own(tmp_path: Path) ->
 
 def test_a_key_that_an_older_version_did_not_have_splits_no_group(tmp_path: Path) -> None:
     write_run(tmp_path / "old", [0.8], seed=0)
-    write_run(tmp_path / "new", [0.8], seed=1, settings={"engine": "auto"})
+    write_run(tmp_path / "new", [0.8], seed=1, settings={"cutout": 0})
     result = read(tmp_path)
     assert len(result.groups) == 1
-    assert "Not every run names engine: taken to be the same." in warnings(result)
-    write_run(tmp_path / "other", [0.8], seed=1, settings={"engine": "graph"})
+    assert "Not every run names cutout: taken to be the same." in warnings(result)
+    write_run(tmp_path / "other", [0.8], seed=1, settings={"cutout": 8})
     assert len(read(tmp_path).groups) == 3
 
 

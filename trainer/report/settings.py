@@ -6,24 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.conversion import RUNTIME
 from trainer.report.records import plain
 from trainer.report.runs import Run
 
 # Keys that say where and how a run is carried out, not what is computed; and the seed, over which
-# a group is averaged. (`amp` and `init` stay: asked for, they are part of the experiment.)
-NOT_COMPARED = {
-    "name",
+# a group is averaged. (Length, `amp` and `init` stay: asked for, they are part of the experiment.)
+NOT_COMPARED = (RUNTIME - {"epochs", "amp", "init"}) | {
     "seed",
-    "device",
-    "resume",
-    "on_horizon_change",
-    "data.root",
-    "data.download",
-    "data.url",
-    "data.loader",
-    "data.workers",
     "data.sha256",
     "precision",
+    "processes",
 }
 # Groups whose option decides which keys there are.
 OPTIONS = ("data", "model", "optimizer", "scheduler")
