@@ -49,6 +49,23 @@ def test_a_checkpoint_holds_what_the_design_says(finished: Path) -> None:
     assert state["config"]["scheduler"]["after"]["name"] == "cosine"
 
 
+def test_a_checkpoint_older_than_a_key_goes_on_with_its_default(run: Path, tmp_path: Path) -> None:
+    """As a version would have written it that knew neither these keys nor the group's."""
+    commit = checkpoint.find(run)
+    config, fingerprint = commit.state["config"], commit.state["fingerprint"]
+    for key in ("label_smoothing", "data.flip", "optimizer.nesterov", "engine", "processes"):
+        group, _, name = key.rpartition(".")
+        (config[group] if group else config).pop(name, None)
+        fingerprint.pop(key)
+    checkpoint.save(run, commit.state, 12, keep_last=2, best=True)
+    same = ["resume=run", "epochs=3", "on_horizon_change=hold"]
+    refused = Trainer([*same, "label_smoothing=0.1"], tmp_path)
+    assert refused.code() == 2
+    assert "label_smoothing=0.1: the run was trained with label_smoothing=0.0" in refused.err
+    train(same, tmp_path)
+    assert checkpoint.find(run).state["fingerprint"]["label_smoothing"] == 0.0
+
+
 def test_flipped_bits_anywhere_are_refused(run: Path) -> None:
     path = run / "checkpoints" / "step_00000012.pt"
     whole = path.read_bytes()

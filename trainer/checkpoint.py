@@ -11,7 +11,7 @@ import torch
 
 from trainer import storage
 from trainer.config import Config
-from trainer.conversion import identity
+from trainer.conversion import identity, to_object, typed
 
 FORMAT = 1
 FOLDER = "checkpoints"
@@ -30,6 +30,8 @@ KEYS = {
     "fingerprint",
     "environment",
 }
+# How every run computed before its fingerprint said so.
+BEFORE = {"engine": "eager", "processes": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,15 @@ def fingerprint(config: Config, *, precision: str, engine: str, data_sha256: str
         "data.sha256": data_sha256,
         "processes": 1,
     }
+
+
+def saved_fingerprint(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's fingerprint; a key that is newer than the checkpoint has its default.
+
+    Raises:
+        ValueError: If the saved configuration is not one of this version.
+    """
+    return BEFORE | state["fingerprint"] | identity(to_object(typed(state["config"])))
 
 
 def check_fingerprint(saved: Mapping[str, Any], current: Mapping[str, Any], path: Path) -> None:

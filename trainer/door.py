@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
@@ -237,7 +237,7 @@ def _saved_config(commit: "Commit", overrides: list[Override]) -> Config:
         raise ValueError(f"{commit.path}: its configuration cannot be read: {reason}") from error
     node.resume = None
     node.on_horizon_change = "error"  # a choice was for the change it was made for
-    known = list(flat(saved))
+    known = list(flat(cast(dict[str, Any], OmegaConf.to_container(node))))  # newer keys, too
     for override in overrides:
         key = override.key_or_group
         if key == "resume":

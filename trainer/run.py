@@ -173,7 +173,8 @@ class Run:
             ValueError: If the checkpoint is of another run, or its LRs are not this schedule's.
         """
         state = commit.state
-        checkpoint.check_fingerprint(state["fingerprint"], self.fingerprint(), commit.path)
+        saved = checkpoint.saved_fingerprint(state)
+        checkpoint.check_fingerprint(saved, self.fingerprint(), commit.path)
         self.load_weights(state["model"], commit)
         self.optimizer.load_state_dict(state["optimizer"])
         place_lrs(self.optimizer)
