@@ -17,6 +17,7 @@ import torch
 
 from trainer.data import cifar10, cifar10_files
 from trainer.data.cifar10_files import ARCHIVE, FOLDER, SHA256
+from trainer.data.options import Cifar10
 
 COUNT = 20
 URL = "https://127.0.0.1:1/nothing-answers-here"
@@ -126,6 +127,7 @@ def test_the_real_set_equals_what_torchvision_reads() -> None:
         assert torch.equal(ours.images, torch.from_numpy(theirs.data))
         assert ours.labels.tolist() == theirs.targets
         assert list(ours.classes) == theirs.classes
+        assert ours.classes == Cifar10().classes()
 
 
 def test_planes_become_rows_columns_and_channels_in_batch_order(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from PIL import Image
 from torchvision import transforms
 
 from trainer.data import synthetic
+from trainer.data.build import load_data
 from trainer.data.device_loader import MEAN, STD, DeviceLoader, Normalise
 from trainer.data.epoch_table import EpochTable, epoch_table
 from trainer.data.image_set import ImageSet
-from trainer.data.options import Synthetic
+from trainer.data.options import Cifar10, Synthetic
 from trainer.data.torchvision_loader import TorchvisionLoader
 
 CPU = torch.device("cpu")
@@ -140,3 +141,9 @@ def test_validation_images_are_none_of_the_training_images() -> None:
     whole = load_data(Synthetic(train_images=100, test_images=20))
     assert torch.equal(torch.cat([data.train.images, data.evaluation.images]), whole.train.images)
     assert whole.evaluation is whole.test
+
+
+def test_the_names_of_the_classes_are_known_without_the_data() -> None:
+    option = Synthetic(train_images=10, test_images=10)
+    assert load_data(option).train.classes == option.classes()
+    assert len(set(Cifar10().classes())) == 10

@@ -1,9 +1,11 @@
 """Between plain values, OmegaConf's typed nodes and a `Config`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from trainer.config import GROUPS, Config
 from trainer.schedules.schedule import Schedule
@@ -58,6 +60,32 @@ def typed(saved: Mapping[str, Any]) -> DictConfig:
     for group, options in GROUPS.items():
         node[group] = _typed_option(group, options, saved.get(group, {}))
     return OmegaConf.merge(node, values)  # pyright: ignore[reportReturnType]
+
+
+def read_saved(saved: Mapping[str, Any], path: Path) -> DictConfig:
+    """A checkpoint's configuration, typed.
+
+    Raises:
+        ValueError: If it cannot be read; names the file and the key.
+    """
+    try:
+        return typed(saved)
+    except (OmegaConfBaseException, ValueError) as error:
+        key = getattr(error, "full_key", None)
+        reason = (f"{key}: " if key else "") + str(error).splitlines()[0]
+        raise ValueError(f"{path}: its configuration cannot be read: {reason}") from error
+
+
+def put(node: DictConfig, key: str, value: Any, line: str) -> None:
+    """Sets a key to what an argument says.
+
+    Raises:
+        ValueError: If the value is not of the key's type; quotes the argument, `line`.
+    """
+    try:
+        OmegaConf.update(node, key, value)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{line}: {str(error).splitlines()[0]}") from error
 
 
 def _check_plain(saved: Any) -> None:

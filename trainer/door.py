@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from trainer import folders, job_ledger
 from trainer.arguments import GROUP_NAMES, compose_run, jobs, near, parse, quote, quoted
 from trainer.config import Config
-from trainer.conversion import flat, to_object, typed
+from trainer.conversion import flat, put, read_saved, to_object
 from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
 
@@ -229,12 +227,7 @@ def _check_resumable(override: Override) -> None:
 def _saved_config(commit: "Commit", overrides: list[Override]) -> Config:
     """The configuration of the checkpoint with the values of the command line on top."""
     saved: dict[str, Any] = commit.state["config"]
-    try:
-        node = typed(saved)
-    except (OmegaConfBaseException, ValueError) as error:
-        key = getattr(error, "full_key", None)
-        reason = (f"{key}: " if key else "") + str(error).splitlines()[0]
-        raise ValueError(f"{commit.path}: its configuration cannot be read: {reason}") from error
+    node = read_saved(saved, commit.path)
     node.resume = None
     node.on_horizon_change = "error"  # a choice was for the change it was made for
     known = list(flat(cast(dict[str, Any], OmegaConf.to_container(node))))  # newer keys, too
@@ -244,10 +237,7 @@ def _saved_config(commit: "Commit", overrides: list[Override]) -> Config:
             continue
         if key not in known:
             raise ValueError(f"{override.input_line}: there is no key {key}{near(key, known)}")
-        try:
-            OmegaConf.update(node, key, override.value())
-        except OmegaConfBaseException as error:
-            raise ValueError(f"{override.input_line}: {str(error).splitlines()[0]}") from error
+        put(node, key, override.value(), str(override.input_line))
     config = to_object(node)
     config.anchor()
     return config

@@ -48,6 +48,11 @@ class Evaluator:
         """The images and labels in fixed batches."""
         return zip(self.images.split(BATCH_SIZE), self.labels.split(BATCH_SIZE), strict=True)
 
+    def logits(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        """Logits `(n, classes)` of a batch, in the precision of the evaluation."""
+        with autocast(images.device, self.precision):
+            return model(self.normalise(images))
+
     def add(
         self,
         model: nn.Module,
@@ -57,8 +62,16 @@ class Evaluator:
         correct: torch.Tensor,
     ) -> None:
         """Adds a batch to the sums; nothing here waits for the device."""
-        with autocast(images.device, self.precision):
-            logits = model(self.normalise(images))
+        self.add_logits(self.logits(model, images), labels, loss, correct)
+
+    def add_logits(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        loss: torch.Tensor,
+        correct: torch.Tensor,
+    ) -> None:
+        """Adds a batch's logits to the sums: the one place that says what loss and accuracy are."""
         loss += F.cross_entropy(logits.float(), labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()
 

@@ -27,6 +27,7 @@ from trainer.history import History, Progress
 from trainer.models.build import build_model
 from trainer.optimizers.build import build_optimizer, place_lrs
 from trainer.schedules.lr_schedule import LRSchedule
+from trainer.weights import load_weights
 
 
 @dataclass(slots=True)
@@ -193,16 +194,7 @@ class Run:
         Raises:
             ValueError: If they are not this model's; names the first that differs.
         """
-        own = self.model.state_dict()
-        for name in sorted(own.keys() | weights.keys()):
-            saved = tuple(weights[name].shape) if name in weights else "nothing"
-            here = tuple(own[name].shape) if name in own else "nothing"
-            if saved != here:
-                raise ValueError(
-                    f"{commit.path}: does not fit model={self.config.model.name}: {name} is "
-                    f"{saved} in the checkpoint, {here} in the model"
-                )
-        self.model.load_state_dict(dict(weights))
+        load_weights(self.model, weights, path=commit.path, name=self.config.model.name)
 
     def _check_ledger(self) -> None:
         """Every LR that was in force must be what the schedule says today, bit for bit."""

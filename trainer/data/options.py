@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 
 LOADERS = ("device", "torchvision")
+CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
+SYNTHETIC_CLASSES = "disc ring square frame triangle plus cross bars posts checks"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +36,10 @@ class DataOptions:
     def available(self) -> int:
         """Training images in the whole data set."""
         return 0
+
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order, known without the data; none: nothing is classified."""
+        return ()
 
     def training_images(self) -> int:
         """Training images that are left after the cuts.
@@ -94,6 +100,10 @@ class Cifar10(DataOptions):
         """Training images in the whole data set."""
         return 50_000
 
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order, as in `batches.meta`."""
+        return tuple(CIFAR10_CLASSES.split())
+
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
         DataOptions.check(self, key)
@@ -121,6 +131,10 @@ class Synthetic(DataOptions):
     def available(self) -> int:
         """Training images in the whole data set."""
         return self.train_images
+
+    def classes(self) -> tuple[str, ...]:
+        """Names of the shapes, in label order."""
+        return tuple(SYNTHETIC_CLASSES.split())
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
