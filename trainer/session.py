@@ -70,7 +70,7 @@ def carry_out(
         summary.write_summary(folder, run, status="running", command=command)
         training.train()
         final = final_test(run, folder, stop)
-        training.views.finish(run.history)
+        training.record.finish()
         entries = summary.write_summary(folder, run, status="done", command=command, **final)
     except Stopped as stopped:
         step = run.progress.step

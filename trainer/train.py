@@ -2,20 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from trainer import checkpoint, console, summary
-from trainer.commits import Commits
+from trainer import console, summary
 from trainer.console import log
 from trainer.data.epoch_table import EpochTable, EpochTables, epoch_table
 from trainer.epoch_row import epoch_row
 from trainer.finite import FiniteWatch
 from trainer.history import Row
-from trainer.logs import Views
 from trainer.loss_reader import LossReader
+from trainer.record import Record
 from trainer.run import Run
 from trainer.signals import Stopped, StopRequest
 
@@ -26,64 +23,39 @@ class Training:
 
     Attributes:
         run: What is trained.
-        folder: Where its files go.
         stop: Set when the run is asked to end early.
-        views: The logs.
+        record: Its commits and views.
         finite: Stops the run if a loss is not finite.
         bar: Whether to draw a progress bar.
         tables: Order, crops and flips of each epoch.
-        commits: Writes checkpoints while the training goes on.
         session_start: When this process took the run up, in `time.perf_counter` seconds.
         seconds_before: Seconds spent on the run by earlier processes.
     """
 
     run: Run
-    folder: Path
     stop: StopRequest
-    views: Views
+    record: Record
     finite: FiniteWatch
     bar: bool
     tables: EpochTables
-    commits: Commits
     session_start: float
     seconds_before: float
 
     @staticmethod
     def start(run: Run, folder: Path, stop: StopRequest, *, changed: bool = False) -> "Training":
-        """Gets ready for the next update.
-
-        A new run commits here, and can be resumed from then; so does one that was changed.
-        """
-        views = Views(
-            folder,
-            [group["name"] for group in run.optimizer.param_groups],
-            steps_per_epoch=run.steps_per_epoch,
-            every_steps=run.config.log.every_steps,
-        )
-        commits = Commits(run.device)
-
-        def last_good() -> str:
-            commits.wait()
-            return _newest(folder)
-
+        """Gets ready for the next update; a new or changed run commits here."""
+        record = Record(run, folder)
         training = Training(
             run=run,
-            folder=folder,
             stop=stop,
-            views=views,
-            finite=FiniteWatch(run, LossReader(run.sums.losses), last_good),
+            record=record,
+            finite=FiniteWatch(run, LossReader(run.sums.losses), record.last_good),
             bar=console.shows_bar(run.config.log.progress),
             tables=_tables(run),
-            commits=commits,
             session_start=time.perf_counter(),
             seconds_before=run.progress.seconds,
         )
-        if changed or not checkpoint.commits(folder):
-            training.commits.begin(run.state_dict(), training.writer(best=False), lambda: None)
-            training.commits.wait()
-        # what a kill behind the last commit left
-        checkpoint.rotate(folder, run.progress.step, run.config.checkpoint.keep_last)
-        views.rebuild(run.history)
+        record.start(changed=changed)
         return training
 
     def train(self) -> None:
@@ -110,12 +82,12 @@ class Training:
             if due or best or stopping is not None:
                 self.begin_commit(best=best, line=line)  # what was said can be resumed from
             else:
-                self.commits.wait()
+                self.record.wait()
                 log.info(line)
             if stopping is not None and progress.epoch < epochs:
-                self.commits.wait()
+                self.record.wait()
                 raise Stopped(stopping)
-        self.commits.wait()
+        self.record.wait()
 
     def train_epoch(self) -> None:
         """The updates of the epoch under way."""
@@ -124,7 +96,7 @@ class Training:
         done, steps = progress.step_in_epoch, run.steps_per_epoch
         bar = console.EpochBar(show=self.bar, title=title, total=steps, done=done)
         if config.data.workers:  # forked beside a thread at work, a worker may inherit a held lock
-            self.commits.wait()
+            self.record.wait()
         start = time.perf_counter() - progress.train_seconds
         run.engine.begin(self.tables.take(progress.epoch))
         for step in range(done, steps):
@@ -136,7 +108,7 @@ class Training:
             bar.advance()
             if (loss := self.finite.watch()) is not None:
                 bar.loss(loss)
-            self.commits.poll()
+            self.record.poll()
             every, stopping = config.checkpoint.every_steps, self.stop.signal
             due = every and progress.step % every == 0 and step + 1 < steps
             if due or stopping is not None:
@@ -145,7 +117,7 @@ class Training:
                 self.begin_commit(best=False)
             if stopping is not None:
                 bar.close()
-                self.commits.wait()
+                self.record.wait()
                 raise Stopped(stopping)
         bar.close()
         self.finite.check()  # waits for the device, so the clock below is true
@@ -177,7 +149,7 @@ class Training:
             return self.run.evaluator(self.run.model, self.stop.check)
         except Stopped:
             self.begin_commit(best=False)
-            self.commits.wait()
+            self.record.wait()
             raise
 
     def begin_commit(self, *, best: bool, line: str | None = None) -> None:
@@ -188,40 +160,12 @@ class Training:
                 when it is waited for.
         """
         self.run.progress.seconds = self.seconds()
-        history = self.run.history.so_far()
-
-        def published() -> None:
-            self.views.append(history)
-            if line is not None:
-                log.info(line)
-
-        self.commits.begin(self.run.state_dict(), self.writer(best=best), published)
-
-    def writer(self, *, best: bool) -> Callable[[dict[str, Any]], None]:
-        """What writes the state of now; its OSError says what is there to go on from."""
-        folder, step = self.folder, self.run.progress.step
-        keep_last = self.run.config.checkpoint.keep_last
-
-        def write(state: dict[str, Any]) -> None:
-            try:
-                checkpoint.save(folder, state, step, keep_last=keep_last, best=best)
-            except OSError as error:
-                way_out = f"{console.one_line(error)}; {_newest(folder)}"
-                if checkpoint.commits(folder):
-                    way_out += f"; resume={folder} goes on from there"
-                raise OSError(error.errno, way_out) from error
-
-        return write
+        self.record.begin(best=best, line=line)
 
     def close(self) -> None:
         """Ends what is under way, whatever else went wrong."""
-        try:
-            self.commits.wait()
-        except OSError as error:
-            log.warning("warning: %s", console.one_line(error))
-        self.commits.close()
+        self.record.close()
         self.tables.close()
-        self.views.close()
 
     def seconds(self) -> float:
         """Time spent on the run so far, by this process and earlier ones."""
@@ -239,11 +183,6 @@ class Training:
         if metric is not None and self.run.scheduler.observe(metric):
             lr = self.run.scheduler.get_last_lr()[0]
             log.info(f"plateau: the LR is reduced to {lr:g}")
-
-
-def _newest(folder: Path) -> str:
-    found = checkpoint.commits(folder)
-    return f"the last good checkpoint is {found[0]}" if found else "there is no checkpoint yet"
 
 
 def _tables(run: Run) -> EpochTables:
