@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
 
 from trainer import folders, job_ledger
 from trainer.arguments import GROUP_NAMES, compose_run, jobs, near, parse, quote, quoted
