@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 import trainer
 from trainer import device, storage
+from trainer.code_hash import code_sha256
 from trainer.config import Config
 from trainer.history import Row, public
 from trainer.run import Run
@@ -84,11 +85,24 @@ def write_summary(
             "torchvision": torchvision.__version__,
         },
         "git": _git_commit(),
+        "code": _code(folder),
         "command": list(command),
         "fingerprint": run.fingerprint(),
     }
     storage.write_text(folder / "summary.json", json.dumps(entries, indent=2) + "\n")
     return entries
+
+
+def _code(folder: Path) -> str | None:
+    """The hash of the code that decides numbers; None if the run was begun with another."""
+    try:
+        earlier = json.loads((folder / "summary.json").read_text())
+        same = earlier.get("code") == code_sha256()
+    except FileNotFoundError:
+        same = True
+    except (OSError, ValueError, AttributeError):
+        same = False
+    return code_sha256() if same else None
 
 
 def _git_commit() -> str | None:
