@@ -20,6 +20,7 @@ LEFT_OUT = {
     "folders",
     "logs",
     "plot",
+    "record",
     "signals",
     "storage",
     "summary",
