@@ -69,3 +69,20 @@ def test_answers_without_importing_torch(code: str) -> None:
     check = f"{code}\nimport sys; assert 'torch' not in sys.modules, 'torch was imported'"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_training_imports_nothing_slow_that_it_does_not_use(tmp_path: Path) -> None:
+    # Each takes a second or more, and torch's own optimizers import the first four.
+    slow = "torch._dynamo", "torch._inductor", "sympy", "triton", "torchvision", "matplotlib"
+    sizes = "data.train_images=256", "data.test_images=10", "epochs=1", "device=cpu"
+    arguments = ["data=synthetic", *sizes, f"hydra.run.dir={tmp_path / 'run'}"]
+    check = f"""
+import sys
+from trainer.__main__ import main
+assert main({arguments!r}) == 0
+assert "torch" in sys.modules
+print(*(name for name in {slow!r} if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "", "training imports it"

@@ -82,7 +82,8 @@ def set_determinism(deterministic: bool) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     if deterministic and os.environ.get(CUBLAS) not in (":4096:8", ":16:8"):
         os.environ[CUBLAS] = ":4096:8"  # read by cuBLAS when it starts
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    # The same flag as use_deterministic_algorithms, which would import inductor (2.5 s).
+    torch.set_deterministic_debug_mode("warn" if deterministic else "default")
     # torch flags max-pool's backward on CUDA, whose additions could collide where windows overlap.
     # Ours do not; tests/test_cuda.py shows that runs repeat.
     warnings.filterwarnings("ignore", message="max_pool2d_with_indices_backward_cuda")

@@ -4,11 +4,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from omegaconf import OmegaConf
 
 import trainer
@@ -82,7 +82,7 @@ def write_summary(
             "trainer": trainer.__version__,
             "python": sys.version.split()[0],
             "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
+            "torchvision": metadata.version("torchvision"),  # importing it takes a second
         },
         "git": _git_commit(),
         "code": _code(folder),

@@ -10,7 +10,6 @@ from trainer.data import cifar10, cifar10_files, options, synthetic
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import EpochTable
 from trainer.data.image_set import ImageSet
-from trainer.data.torchvision_loader import TorchvisionLoader
 
 
 class Loader(Protocol):
@@ -67,6 +66,9 @@ def build_loader(
 ) -> Loader:
     """The loader that `data.loader` names."""
     if option.loader == "torchvision":
+        # torchvision costs a second or more: only those who use it pay
+        from trainer.data.torchvision_loader import TorchvisionLoader
+
         return TorchvisionLoader(
             images,
             device,

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from trainer.optimizers import options
+from trainer.optimizers.uncompiled import uncompiled
 
 
 def build_optimizer(option: options.OptimizerOptions, model: nn.Module) -> torch.optim.Optimizer:
@@ -23,14 +24,16 @@ def build_optimizer(option: options.OptimizerOptions, model: nn.Module) -> torch
     # Fused kernels: one launch instead of one per tensor, and no host sync under GradScaler.
     shared: dict[str, Any] = {"lr": option.lr, "fused": True}
     if isinstance(option, options.SGD):
-        sgd = torch.optim.SGD(groups, momentum=option.momentum, nesterov=option.nesterov, **shared)
+        sgd = uncompiled(torch.optim.SGD)(
+            groups, momentum=option.momentum, nesterov=option.nesterov, **shared
+        )
         fill_momentum(sgd)
         place_lrs(sgd)
         return sgd
     if isinstance(option, options.Adam):
         kind = torch.optim.AdamW if isinstance(option, options.AdamW) else torch.optim.Adam
         betas = (option.beta1, option.beta2)
-        adam = kind(groups, betas=betas, eps=option.eps, capturable=captured, **shared)
+        adam = uncompiled(kind)(groups, betas=betas, eps=option.eps, capturable=captured, **shared)
         place_lrs(adam)
         return adam
     raise ValueError(f"optimizer.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
