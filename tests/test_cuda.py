@@ -68,7 +68,7 @@ def built(*arguments: str) -> Run:
 
 def trained(run: Run, epochs: int) -> None:
     for epoch in range(epochs):
-        run.engine.begin(epoch_table(0, epoch, len(run.data.train), padding=4, flip=True))
+        run.engine.begin(run.augmentation.table(0, epoch, len(run.data.train)))
         for step in range(run.steps_per_epoch):
             run.engine.train_on(step)
         if epoch + 1 < epochs:
@@ -84,7 +84,9 @@ def everything(run: Run) -> dict[str, torch.Tensor]:
         if isinstance(value, torch.Tensor)
     }
     sums = {f"sums/{name}": value for name, value in run.sums.state_dict().items()}
-    return {k: v.cpu().clone() for k, v in (run.model.state_dict() | slots | sums).items()}
+    average = {f"ema/{name}": value for name, value in run.evaluated.state_dict().items()}
+    held = run.model.state_dict() | average | slots | sums
+    return {k: v.cpu().clone() for k, v in held.items()}
 
 
 MODES = [("none", "sgd"), ("bf16", "sgd"), ("fp16", "sgd"), ("bf16", "adam"), ("fp16", "adamw")]
@@ -98,7 +100,14 @@ def test_the_graph_is_the_default_on_cuda() -> None:
 
 
 @pytest.mark.parametrize(("amp", "optimizer"), MODES)
-@pytest.mark.parametrize("more", [[], ["accumulate=2", "clip_norm=1.0", "label_smoothing=0.1"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["accumulate=2", "clip_norm=1.0", "label_smoothing=0.1"],
+        ["data.cutout=8", "mixup=1", "ema=0.9", "test_time_flip=true"],
+    ],
+)
 def test_eager_and_graph_agree_bit_for_bit(amp: str, optimizer: str, more: list[str]) -> None:
     # 130 images in batches of 50: two graphs, the second for the short last batch
     mode = [f"amp={amp}", f"optimizer={optimizer}", *more, "data.train_images=130",
@@ -110,8 +119,8 @@ def test_eager_and_graph_agree_bit_for_bit(amp: str, optimizer: str, more: list[
     assert ours.keys() == theirs.keys()
     for key in ours:
         assert torch.equal(ours[key], theirs[key]), key
-    assert eager.evaluator(eager.model) == graph.evaluator(graph.model)
-    assert eager.evaluator(eager.model) == graph.evaluator(graph.model)  # a replay, too
+    assert eager.evaluator(eager.evaluated) == graph.evaluator(graph.evaluated)
+    assert eager.evaluator(eager.evaluated) == graph.evaluator(graph.evaluated)  # a replay, too
     assert eager.scheduler.last_epoch == graph.scheduler.last_epoch == 60
     assert graph.scaler.state_dict() == eager.scaler.state_dict()
 

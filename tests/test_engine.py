@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 from trainer.engine import EpochSums, Update
@@ -76,7 +77,7 @@ def test_accumulating_micro_batches_equals_the_whole_batch() -> None:
     for parts in (2, 3):  # 8 images in parts of 3, 3, 2
         split, split_sums = trained(SGD(lr=0.05), accumulate=parts)
         torch.testing.assert_close(sums.losses, split_sums.losses)
-        assert torch.equal(sums.correct, split_sums.correct)
+        assert torch.equal(sums.score, split_sums.score)
         for a, b in zip(whole.parameters(), split.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
@@ -139,6 +140,43 @@ def test_groups_take_the_first_expression_that_matches() -> None:
     assert [len(g["params"]) for g in optimizer.param_groups] == [2, 6]
     with pytest.raises(ValueError, match=r"optimizer.groups\[0\].match=bias: matches none"):
         build_optimizer(SGD(groups=[Group(match="bias")]), build_model(VGG(), 10))
+
+
+def normalised() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.LayerNorm(4), nn.Linear(4, 10)
+    )
+
+
+def test_norms_and_biases_without_decay_are_those_that_transformers_leaves_out() -> None:
+    from transformers.trainer_pt_utils import get_parameter_names
+
+    model = normalised()
+    optimizer = build_optimizer(AdamW(decay_norm_and_bias=False), model)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = {g["name"]: [names[id(p)] for p in g["params"]] for g in optimizer.param_groups}
+    layers = [nn.BatchNorm2d, nn.LayerNorm]
+    decayed = [n for n in get_parameter_names(model, layers) if not n.endswith("bias")]
+    assert sorted(found["rest"]) == sorted(decayed) == ["0.weight", "3.weight"]
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [0.0, 1e-2]
+    assert [g["lr"] for g in optimizer.param_groups] == [1e-3, 1e-3]
+    assert sum(map(len, found.values())) == len(names)
+
+
+def test_a_group_takes_its_biases_with_it() -> None:
+    option = SGD(decay_norm_and_bias=False, groups=[Group(match="^3", lr_scale=0.5)])
+    optimizer = build_optimizer(option, normalised())
+    assert [(g["name"], len(g["params"]), g["weight_decay"]) for g in optimizer.param_groups] == [
+        ("^3", 2, 5e-4),
+        ("norm_and_bias", 4, 0.0),
+        ("rest", 1, 5e-4),
+    ]
+    assert [name for name, _ in option.base_lrs()] == ["^3", "norm_and_bias", "rest"]
+
+
+def test_a_model_without_norms_and_biases_cannot_leave_them_out() -> None:
+    with pytest.raises(ValueError, match="decay_norm_and_bias=false: the model has no norm or bia"):
+        build_optimizer(SGD(decay_norm_and_bias=False), build_model(VGG(), 10))
 
 
 def test_the_first_non_finite_loss_is_found() -> None:

@@ -19,19 +19,24 @@ AMPS = ("none", "bf16")
 LOADERS = (("device", 0), ("torchvision", 0), ("torchvision", 1), ("torchvision", 2))
 OPTIMIZERS = ("sgd", "sgd optimizer.nesterov=true", "adam", "adamw")
 SCHEDULES = ("warmup_cosine", "warmup_plateau scheduler.after.patience=0 scheduler.after.factor=.5")
-PRODUCT = list(itertools.product(AMPS, LOADERS, (1, 2, 4), OPTIMIZERS, SCHEDULES))
+EXTRAS = (
+    "",
+    "data.cutout=8 mixup=1 ema=0.9",
+    "label_smoothing=0.1 clip_norm=0.5 ema=0.99 test_time_flip=true early_stopping.patience=9",
+)
+PRODUCT = list(itertools.product(AMPS, LOADERS, (1, 2, 4), OPTIMIZERS, SCHEDULES, EXTRAS))
 # Each value of each key at least once, and the likely troublemakers together.
 CHOSEN = [
-    ("none", ("device", 0), 1, "sgd", SCHEDULES[1]),
-    ("bf16", ("device", 0), 4, "adamw", SCHEDULES[0]),
-    ("none", ("torchvision", 0), 2, "adam", SCHEDULES[1]),
-    ("bf16", ("torchvision", 1), 1, "sgd optimizer.nesterov=true", SCHEDULES[1]),
-    ("none", ("torchvision", 2), 4, "adamw", SCHEDULES[1]),
+    ("none", ("device", 0), 1, "sgd", SCHEDULES[1], EXTRAS[0]),
+    ("bf16", ("device", 0), 4, "adamw", SCHEDULES[0], EXTRAS[1]),
+    ("none", ("torchvision", 0), 2, "adam", SCHEDULES[1], EXTRAS[1]),
+    ("bf16", ("torchvision", 1), 1, "sgd optimizer.nesterov=true", SCHEDULES[1], EXTRAS[2]),
+    ("none", ("torchvision", 2), 4, "adamw", SCHEDULES[1], EXTRAS[1]),
 ]
 
 
 @pytest.mark.parametrize(
-    ("amp", "loader", "accumulate", "optimizer", "schedule"), PRODUCT if EVERY else CHOSEN
+    ("amp", "loader", "accumulate", "optimizer", "schedule", "extras"), PRODUCT if EVERY else CHOSEN
 )
 def test_killed_inside_an_epoch_it_ends_equal(
     amp: str,
@@ -39,12 +44,14 @@ def test_killed_inside_an_epoch_it_ends_equal(
     accumulate: int,
     optimizer: str,
     schedule: str,
+    extras: str,
     tmp_path: Path,
 ) -> None:
     run = [
         *TINY, "epochs=3", f"amp={amp}", f"accumulate={accumulate}", "checkpoint.every_steps=4",
         f"data.loader={loader[0]}", f"data.workers={loader[1]}", "scheduler.warmup=1",
         *f"optimizer={optimizer}".split(), *f"scheduler={schedule}".split(), "resume=auto",
+        *extras.split(),
     ]  # fmt: skip
     train([*run, "hydra.run.dir=whole"], tmp_path)
     for k, number in ((5, signal.SIGKILL), (4, signal.SIGTERM), (5, signal.SIGKILL)):
@@ -109,11 +116,11 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     assert content() == before
 
 
-SAVED = ("model", "optimizer", "scheduler", "progress", "rng", "partial", "history")
+SAVED = ("model", "ema", "optimizer", "scheduler", "progress", "rng", "partial", "history")
 
 
 FALLING = [*TINY, "scheduler=plateau", "scheduler.patience=0", "scheduler.threshold=0.9",
-           "optimizer.lr=0.01", "resume=auto"]  # fmt: skip
+           "optimizer.lr=0.01", "ema=0.9", "resume=auto"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +157,8 @@ def _fresh_state(commit: checkpoint.Commit) -> dict[str, object]:
     run = Run.build(to_object(typed(commit.state["config"])))
     run.load_weights(commit.state["model"], commit)
     state = run.state_dict()
-    state["model"] = Run.build(run.config).model.state_dict()
+    again = Run.build(run.config)
+    state["model"], state["ema"] = again.model.state_dict(), again.evaluated.state_dict()
     state["rng"] = state["rng"] | {"torch": torch.Generator().manual_seed(77).get_state()}
     state["partial"] = run.sums.state_dict()
     return state

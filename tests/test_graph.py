@@ -10,16 +10,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from trainer.arguments import compose_run
 from trainer.data import synthetic
 from trainer.data.device_loader import DeviceLoader
-from trainer.data.epoch_table import EpochTables, epoch_table
+from trainer.data.epoch_table import Augmentation, EpochTables, epoch_table
 from trainer.device import choose_engine
 from trainer.engine import EagerEngine, EpochSums, Update
 from trainer.graph import StaticUpdate, unchanged
 from trainer.models.build import build_model
 from trainer.models.options import VGG
+from trainer.objective import Classification
 from trainer.optimizers.build import build_optimizer
 from trainer.optimizers.options import SGD, Adam, OptimizerOptions
 from trainer.schedules import Cosine, Warmup
 from trainer.schedules.lr_schedule import LRSchedule
+from trainer.weight_average import WeightAverage
 
 CPU = torch.device("cpu")
 IMAGES, BATCH = 110, 20  # the last batch has 10
@@ -27,12 +29,20 @@ STEPS = 6
 TABLES = [epoch_table(3, epoch, IMAGES, padding=4, flip=True) for epoch in range(3)]
 
 
+SETTINGS = [{}, {"accumulate": 2, "clip_norm": 1.0}, {"accumulate": 2, "extras": True}]
+
+
 class Parts:
     """An update with its LRs in tensors, as on CUDA."""
 
-    def __init__(self, option: OptimizerOptions, **settings: object) -> None:
+    def __init__(
+        self, option: OptimizerOptions, *, extras: bool = False, **settings: object
+    ) -> None:
         torch.manual_seed(0)
         self.model = build_model(VGG(), 10)
+        if extras:
+            settings |= {"average": WeightAverage(self.model, 0.9)}
+            settings |= {"objective": Classification(label_smoothing=0.1)}
         self.optimizer = build_optimizer(option, self.model)
         for group in self.optimizer.param_groups:
             group["lr"] = torch.tensor(group["lr"])
@@ -43,7 +53,13 @@ class Parts:
             epochs=3,
         )
         images = synthetic.make(0, IMAGES, 10)[0]
-        self.loader = DeviceLoader(images, CPU, batch_size=BATCH, padding=4)
+        self.loader = DeviceLoader(
+            images, CPU, batch_size=BATCH, padding=4, cutout=8 * extras, mixup=extras
+        )
+        draw = Augmentation(
+            padding=4, flip=True, cutout=extras, mixup=1.0 * extras, batch_size=BATCH
+        )
+        self.tables = [draw.table(3, epoch, IMAGES) for epoch in range(3)]
         self.update = Update(
             self.model,
             self.optimizer,
@@ -64,7 +80,7 @@ class Parts:
         )
 
 
-@pytest.mark.parametrize("settings", [{}, {"accumulate": 2, "clip_norm": 1.0}])
+@pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("option", [SGD(lr=0.05), Adam()], ids=["sgd", "adam"])
 def test_an_update_that_reads_fixed_places_equals_the_eager_one_bit_for_bit(
     option: OptimizerOptions, settings: dict[str, object]
@@ -73,7 +89,7 @@ def test_an_update_that_reads_fixed_places_equals_the_eager_one_bit_for_bit(
     engine = EagerEngine(eager.update, eager.loader, eager.scheduler, eager.sums)
     body = static.static()
     assert body.sizes() == [20, 10]
-    for table in TABLES:
+    for table in eager.tables:
         engine.begin(table)
         body.begin(table)
         for step in range(STEPS):
@@ -81,12 +97,16 @@ def test_an_update_that_reads_fixed_places_equals_the_eager_one_bit_for_bit(
             body(body.size(step))
             body.scheduler.advance()
         assert torch.equal(eager.sums.losses, static.sums.losses)
-        assert torch.equal(eager.sums.correct, static.sums.correct)
+        assert torch.equal(eager.sums.score, static.sums.score)
         for sums in (eager.sums, static.sums):
             assert int(sums.step) == STEPS
             sums.clear()
     for a, b in zip(eager.model.parameters(), static.model.parameters(), strict=True):
         assert torch.equal(a, b)
+    if (ours := eager.update.average) and (theirs := static.update.average):
+        for name, value in ours.state_dict().items():
+            assert torch.equal(value, theirs.state_dict()[name])
+            assert not torch.equal(value, eager.model.state_dict()[name])
 
 
 def test_an_epoch_resumed_in_the_middle_reads_the_right_rows_and_lrs() -> None:
@@ -142,13 +162,13 @@ class Watch(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("option", [SGD(lr=0.05), Adam()], ids=["sgd", "adam"])
-@pytest.mark.parametrize("settings", [{}, {"accumulate": 2, "clip_norm": 1.0}])
+@pytest.mark.parametrize("settings", SETTINGS)
 def test_an_update_asks_the_device_for_nothing(
     option: OptimizerOptions, settings: dict[str, object]
 ) -> None:
     parts = Parts(option, **settings)
     body = parts.static()
-    body.begin(TABLES[0])
+    body.begin(parts.tables[0])
     body(BATCH)
     with Watch() as watch:
         body(BATCH)
@@ -162,9 +182,9 @@ def test_an_update_asks_the_device_for_nothing(
 
 def test_warming_up_changes_nothing() -> None:
     for option in (SGD(lr=0.05), Adam()):
-        used, fresh = Parts(option), Parts(option)
+        used, fresh = Parts(option, extras=True), Parts(option, extras=True)
         body = used.static()
-        body.begin(TABLES[0])
+        body.begin(used.tables[0])
         with unchanged(used.update, used.sums):
             for _ in range(3):
                 body(BATCH)
@@ -172,9 +192,13 @@ def test_warming_up_changes_nothing() -> None:
         assert int(used.sums.step) == 0
         for name, value in fresh.model.state_dict().items():
             assert torch.equal(value, used.model.state_dict()[name])
+        assert used.update.average
+        assert fresh.update.average
+        for name, value in fresh.update.average.state_dict().items():
+            assert torch.equal(value, used.update.average.state_dict()[name])
         other = fresh.static()
         for static in (body, other):
-            static.begin(TABLES[0])
+            static.begin(used.tables[0])
             static(BATCH)
         for name, value in fresh.model.state_dict().items():
             assert torch.equal(value, used.model.state_dict()[name]), name

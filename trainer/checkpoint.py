@@ -18,6 +18,7 @@ FOLDER = "checkpoints"
 KEYS = {
     "format",
     "model",
+    "ema",
     "optimizer",
     "scheduler",
     "last_epoch",
@@ -124,12 +125,20 @@ def load(path: Path) -> dict[str, Any]:
             f"{path}: has checkpoint format {state['format']}, this program reads {FORMAT}; "
             "use the version of trainer that wrote it"
         )
+    state.setdefault("ema", None)  # older than the key
     if missing := KEYS - state.keys():
         raise storage.DamagedFile(f"{path}: lacks {', '.join(sorted(missing))}")
     tables = ("model", "optimizer", "scheduler", "progress", "history", "config", "fingerprint")
+    if state["ema"] is not None:
+        tables = (*tables, "ema")
     if wrong := [key for key in tables if not isinstance(state[key], dict)]:
         raise storage.DamagedFile(f"{path}: {wrong[0]} is not a table")
     return state
+
+
+def weights(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """What a checkpoint's metrics were evaluated with: the averaged weights, if it has them."""
+    return state["model"] if state["ema"] is None else state["ema"]
 
 
 def find(place: Path) -> Commit:

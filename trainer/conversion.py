@@ -21,6 +21,8 @@ RUNTIME = {
     "resume",
     "init",
     "on_horizon_change",
+    "early_stopping.patience",  # ends a run, as `epochs` does; the updates before it are the same
+    "early_stopping.min_delta",
     "data.root",
     "data.download",
     "data.url",

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 from trainer.data.build import Loader
 from trainer.data.epoch_table import EpochTable
+from trainer.data.mixup import Targets
+from trainer.objective import Classification
 from trainer.schedules.lr_schedule import LRSchedule
+from trainer.weight_average import WeightAverage
 
 PRECISIONS = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -24,13 +26,14 @@ class EpochSums:
         step: int64: updates completed in the epoch. On the device, because a captured update reads
             its place from it.
         losses: `(steps_per_epoch,)` float32: the mean loss of each batch so far, else 0.
-        correct: int64: images classified rightly as they were trained on.
+        score: float64: what the objective counts, for classes the images classified rightly as
+            they were trained on.
         skipped: int64: updates left out by the GradScaler.
     """
 
     step: torch.Tensor
     losses: torch.Tensor
-    correct: torch.Tensor
+    score: torch.Tensor
     skipped: torch.Tensor
     _places: torch.Tensor
 
@@ -40,7 +43,7 @@ class EpochSums:
         return EpochSums(
             torch.zeros((), dtype=torch.int64, device=device),
             torch.zeros(steps_per_epoch, device=device),
-            torch.zeros((), dtype=torch.int64, device=device),
+            torch.zeros((), dtype=torch.float64, device=device),
             torch.zeros((), dtype=torch.int64, device=device),
             torch.arange(steps_per_epoch, device=device),
         )
@@ -56,14 +59,14 @@ class EpochSums:
         """The next epoch begins."""
         self.step.zero_()
         self.losses.zero_()
-        self.correct.zero_()
+        self.score.zero_()
         self.skipped.zero_()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Copies on the CPU."""
         return {
             "losses": self.losses.cpu().clone(),
-            "correct": self.correct.cpu().clone(),
+            "score": self.score.cpu().clone(),
             "skipped": self.skipped.cpu().clone(),
         }
 
@@ -71,7 +74,7 @@ class EpochSums:
         """Goes on from `state`, after `step` updates of the epoch."""
         self.step.fill_(step)
         self.losses.copy_(state["losses"])
-        self.correct.copy_(state["correct"])
+        self.score.copy_(state["score"] if "score" in state else state["correct"])  # its old name
         self.skipped.copy_(state["skipped"])
 
 
@@ -85,7 +88,8 @@ class Update:
         scaler: Scales the loss; disabled unless the precision is fp16.
         accumulate: Micro-batches per batch.
         clip_norm: Largest gradient norm; None: not clipped.
-        label_smoothing: In [0, 1).
+        objective: Loss and score; None: of classes, without label smoothing.
+        average: Of the weights; None: not wanted.
     """
 
     def __init__(
@@ -97,7 +101,8 @@ class Update:
         scaler: GradScaler,
         accumulate: int = 1,
         clip_norm: float | None = None,
-        label_smoothing: float = 0.0,
+        objective: Classification | None = None,
+        average: WeightAverage | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -105,15 +110,16 @@ class Update:
         self.scaler = scaler
         self.accumulate = accumulate
         self.clip_norm = clip_norm
-        self.label_smoothing = label_smoothing
+        self.objective = objective or Classification()
+        self.average = average
 
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor, sums: EpochSums) -> None:
+    def __call__(self, images: torch.Tensor, labels: Targets, sums: EpochSums) -> None:
         """Trains on one batch.
 
         Args:
             images: `(n, 3, 32, 32)` float32, normalised.
-            labels: `(n,)` int64.
-            sums: Gets the batch's loss, right answers and whether it was skipped.
+            labels: `(n,)` int64, or those of blended images.
+            sums: Gets the batch's loss, its score and whether it was skipped.
         """
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=images.device)
@@ -121,18 +127,18 @@ class Update:
         for some_images, some_labels in zip(images.split(micro), labels.split(micro), strict=True):
             with autocast(images.device, self.precision):
                 logits = self.model(some_images)
-            loss = F.cross_entropy(
-                logits.float(), some_labels, label_smoothing=self.label_smoothing
-            )
+            loss = self.objective.loss(logits.float(), some_labels)
             if self.accumulate > 1:  # the mean over the batch, whatever the size of the last part
                 loss = loss * (len(some_labels) / len(labels))
             self.scaler.scale(loss).backward()
             total = total + loss.detach()
-            sums.correct += (logits.detach().argmax(1) == some_labels).sum()
+            sums.score += self.objective.score(logits.detach(), some_labels)
         if self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)  # clip what the optimizer will see
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self._step(sums)
+        if self.average is not None:
+            self.average.update()
         sums.add(total)
 
     def _step(self, sums: EpochSums) -> None:

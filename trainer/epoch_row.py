@@ -26,7 +26,7 @@ def epoch_row(run: Run, losses: torch.Tensor, evaluation: tuple[float, float] | 
         "step": progress.step,
         "lr": run.history.lrs[-1][0],
         "train/loss": sum(loss * size for loss, size in weighted) / trained_on,
-        "train/accuracy": int(run.sums.correct) / trained_on,
+        "train/accuracy": float(run.sums.score) / trained_on,
     }
     if evaluation is not None:
         row[f"{split}/loss"], row[f"{split}/accuracy"] = evaluation

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from trainer.data.device_loader import Normalise
 from trainer.data.image_set import ImageSet
 from trainer.engine import autocast
+from trainer.objective import Classification
 
 BATCH_SIZE = 500  # fixed: the sums must not depend on the training batch size
 
@@ -23,18 +23,27 @@ class Evaluator:
         labels: `(N,)` int64 on the device.
         precision: As in training.
         normalise: What is done to the images first.
+        objective: Loss and score.
+        flip: Whether the logits are the mean over each image and its mirror image.
+
+    Source: Jordan, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, 2024 (arXiv 2404.00498), and
+    its code's `infer_mirror`, for the flip: the mean of the logits, not of the probabilities.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     precision: str
     normalise: Normalise
+    objective: Classification = Classification()  # noqa: RUF009  # frozen
+    flip: bool = False
 
     @staticmethod
-    def on(images: ImageSet, device: torch.device, precision: str) -> "Evaluator":
+    def on(
+        images: ImageSet, device: torch.device, precision: str, *, flip: bool = False
+    ) -> "Evaluator":
         """An evaluator with the images on a device."""
         there = images.images.to(device), images.labels.to(device)
-        return Evaluator(*there, precision, Normalise(device))
+        return Evaluator(*there, precision, Normalise(device), flip=flip)
 
     def zeros(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums to begin with: of the losses, float64, and of the right answers, int64."""
@@ -50,8 +59,10 @@ class Evaluator:
 
     def logits(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor:
         """Logits `(n, classes)` of a batch, in the precision of the evaluation."""
+        inputs = self.normalise(images)
         with autocast(images.device, self.precision):
-            return model(self.normalise(images))
+            logits = model(inputs)
+            return (logits + model(inputs.flip(3))) / 2 if self.flip else logits
 
     def add(
         self,
@@ -72,8 +83,8 @@ class Evaluator:
         correct: torch.Tensor,
     ) -> None:
         """Adds a batch's logits to the sums: the one place that says what loss and accuracy are."""
-        loss += F.cross_entropy(logits.float(), labels, reduction="sum")
-        correct += (logits.argmax(1) == labels).sum()
+        loss += self.objective.summed_loss(logits.float(), labels)
+        correct += self.objective.score(logits, labels)
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, check: Callable[[], object] = bool) -> tuple[float, float]:

@@ -200,9 +200,12 @@ def unchanged(update: Update, sums: EpochSums) -> Generator[None]:
 def _places(update: Update, sums: EpochSums) -> Iterator[tuple[object, torch.Tensor]]:
     """Every tensor that an update writes, under a name."""
     yield from update.model.state_dict(keep_vars=True).items()
+    if update.average is not None:
+        for name, value in update.average.state_dict().items():
+            yield ("average", name), value
     for parameter, slots in update.optimizer.state.items():
         for name, value in slots.items():
             if isinstance(value, torch.Tensor):
                 yield (id(parameter), name), value
-    for name in ("step", "losses", "correct", "skipped"):
+    for name in ("step", "losses", "score", "skipped"):
         yield ("sums", name), getattr(sums, name)

@@ -8,7 +8,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from trainer.arguments import GROUP_NAMES, compose_run, options, quoted
-from trainer.config import CheckpointOptions, Config, LogOptions
+from trainer.config import Config
+from trainer.run_options import CheckpointOptions, EarlyStoppingOptions, LogOptions
 
 HEAD = """\
 Trains a network on CIFAR-10 under a learning-rate schedule.
@@ -55,7 +56,9 @@ def configuration(arguments: Sequence[str]) -> str:
 
 def _defaults() -> dict[str, str]:
     values: dict[str, Any] = {}
-    for place, option in (("", Config), ("checkpoint.", CheckpointOptions), ("log.", LogOptions)):
+    places = {"": Config, "checkpoint.": CheckpointOptions}
+    places |= {"early_stopping.": EarlyStoppingOptions, "log.": LogOptions}
+    for place, option in places.items():
         for field in dataclasses.fields(option):
             if field.name in GROUP_NAMES or field.default is dataclasses.MISSING:
                 continue

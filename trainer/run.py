@@ -13,6 +13,7 @@ from trainer import checkpoint
 from trainer.config import Config
 from trainer.data.build import Data, Loader, build_loader, load_data
 from trainer.data.device_loader import DeviceLoader
+from trainer.data.epoch_table import Augmentation
 from trainer.device import (
     choose_device,
     choose_engine,
@@ -25,8 +26,10 @@ from trainer.evaluation import Evaluator
 from trainer.graph import CapturedEvaluator, GraphEngine, StaticUpdate
 from trainer.history import History, Progress
 from trainer.models.build import build_model
+from trainer.objective import Classification
 from trainer.optimizers.build import build_optimizer, place_lrs
 from trainer.schedules.lr_schedule import LRSchedule
+from trainer.weight_average import WeightAverage
 from trainer.weights import load_weights
 
 
@@ -42,6 +45,7 @@ class Run:
         loader: Cuts the training batches.
         evaluator: Evaluates on `data.evaluation`: loss and accuracy of the model.
         model: The network.
+        average: The moving average of its weights; None: not wanted.
         optimizer: With the LR in force in each group.
         scheduler: Writes that LR.
         scaler: Enabled for fp16 only.
@@ -60,6 +64,7 @@ class Run:
     loader: Loader
     evaluator: Evaluator | CapturedEvaluator
     model: nn.Module
+    average: WeightAverage | None
     optimizer: torch.optim.Optimizer
     scheduler: LRSchedule
     scaler: GradScaler
@@ -83,12 +88,15 @@ class Run:
         precision = choose_precision(config.amp, device)
         data = load_data(config.data)
         steps = config.steps_per_epoch()
-        loader = build_loader(config.data, data.train, device, config.batch_size)
+        loader = build_loader(
+            config.data, data.train, device, config.batch_size, mixup=config.mixup > 0
+        )
         torch.manual_seed(config.seed)
         random.seed(config.seed)
         model = build_model(config.model, len(data.train.classes))
         model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         model.train()
+        average = WeightAverage(model, config.ema) if config.ema is not None else None
         optimizer = build_optimizer(config.optimizer, model)
         scaler = GradScaler(device.type, enabled=precision == "fp16")
         scheduler = LRSchedule(
@@ -101,12 +109,13 @@ class Run:
             scaler=scaler,
             accumulate=config.accumulate,
             clip_norm=config.clip_norm,
-            label_smoothing=config.label_smoothing,
+            objective=Classification(config.label_smoothing),
+            average=average,
         )
         sums = EpochSums.zeros(steps, device)
         engine: Engine = EagerEngine(update, loader, scheduler, sums)
         evaluator: Evaluator | CapturedEvaluator
-        evaluator = Evaluator.on(data.evaluation, device, precision)
+        evaluator = Evaluator.on(data.evaluation, device, precision, flip=config.test_time_flip)
         captured = choose_engine(
             config.engine,
             device,
@@ -126,6 +135,7 @@ class Run:
             loader=loader,
             evaluator=evaluator,
             model=model,
+            average=average,
             optimizer=optimizer,
             scheduler=scheduler,
             scaler=scaler,
@@ -136,6 +146,23 @@ class Run:
             progress=Progress(),
             history=History(),
         )
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is drawn for each image of an epoch."""
+        data = self.config.data
+        return Augmentation(
+            padding=data.crop_padding,
+            flip=data.flip,
+            cutout=data.cutout > 0,
+            mixup=self.config.mixup,
+            batch_size=self.config.batch_size,
+        )
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is evaluated: with averaged weights, where they are wanted."""
+        return self.model if self.average is None else self.average.model
 
     def fingerprint(self) -> dict[str, Any]:
         """What a continuation of this run must share with it."""
@@ -154,6 +181,7 @@ class Run:
         return {
             "format": checkpoint.FORMAT,
             "model": self.model.state_dict(),
+            "ema": self.average.state_dict() if self.average is not None else None,
             "optimizer": optimizer,
             "scheduler": self.scheduler.state_dict(),
             "last_epoch": self.scheduler.last_epoch,
@@ -177,6 +205,8 @@ class Run:
         saved = checkpoint.saved_fingerprint(state)
         checkpoint.check_fingerprint(saved, self.fingerprint(), commit.path)
         self.load_weights(state["model"], commit)
+        if self.average is not None:
+            self.average.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         place_lrs(self.optimizer)
         self.scheduler.load_state_dict(state["scheduler"])
@@ -195,6 +225,8 @@ class Run:
             ValueError: If they are not this model's; names the first that differs.
         """
         load_weights(self.model, weights, path=commit.path, name=self.config.model.name)
+        if self.average is not None:
+            self.average.load_state_dict(weights)
 
     def _check_ledger(self) -> None:
         """Every LR that was in force must be what the schedule says today, bit for bit."""

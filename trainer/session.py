@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from trainer import checkpoint, console, device, storage, summary
+from trainer import checkpoint, device, early_stopping, storage, summary
 from trainer.config import Config
 from trainer.console import FILE_ONLY, log, logging_to, one_line
-from trainer.evaluation import Evaluator
+from trainer.final_test import final_test
 from trainer.run import Run
 from trainer.schedules.linter import lint
 from trainer.signals import Stopped, StopRequest, stop_requests
@@ -54,7 +54,14 @@ def run_session(
             # what was asked for must outlive a kill, and a run that ends here must say so
             changed = bool(newer) or commit.state["config"]["epochs"] != config.epochs
             if is_complete(run, folder):
-                log.info("%s: is complete after %d epochs; nothing to do", folder, config.epochs)
+                log.info(
+                    "%s: is complete after %d epochs; nothing to do%s",
+                    folder,
+                    run.progress.epoch,
+                    f": {why}; a greater one goes on"
+                    if (why := early_stopping.reason(run))
+                    else "",
+                )
                 return best_value(run)
         return carry_out(run, folder, stop, command, changed=changed)
 
@@ -71,6 +78,8 @@ def carry_out(
         training.train()
         final = final_test(run, folder, stop)
         training.record.finish()
+        if run.progress.epoch < run.config.epochs:
+            final["stopped_early"] = early_stopping.reason(run)
         entries = summary.write_summary(folder, run, status="done", command=command, **final)
     except Stopped as stopped:
         step = run.progress.step
@@ -127,7 +136,8 @@ def is_complete(run: Run, folder: Path) -> bool:
     """Whether the run has reached its end and every file says so."""
     ended = summary.read_status(folder) == ("done", run.progress.step)
     files = [folder / name for name in ("metrics.jsonl", "lr.csv", "config.yaml", "tensorboard")]
-    return ended and run.progress.epoch >= run.config.epochs and all(f.exists() for f in files)
+    at_end = run.progress.epoch >= run.config.epochs or early_stopping.reason(run) is not None
+    return ended and at_end and all(f.exists() for f in files)
 
 
 def prepare(config: Config, commit: checkpoint.Commit | None) -> Run:
@@ -135,7 +145,7 @@ def prepare(config: Config, commit: checkpoint.Commit | None) -> Run:
     run = Run.build(config)
     if commit is None and config.init:
         source = checkpoint.find(Path(config.init))
-        run.load_weights(source.state["model"], source)
+        run.load_weights(checkpoint.weights(source.state), source)
     if commit is None:
         return run
     run.load_state_dict(commit)
@@ -180,6 +190,8 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
         config.epochs,
         run.steps_per_epoch,
     )
+    if run.average is not None:
+        log.info("evaluated, and kept as the best: the averaged weights (ema=%g)", config.ema)
     for line in notes.rounded:
         log.info("note: %s", line)
     warnings = lint(
@@ -209,32 +221,11 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
                 )
 
 
-def final_test(run: Run, folder: Path, stop: StopRequest) -> dict[str, dict[str, float]]:
-    """The test set, read once: with the last and the best weights, if a validation set was used."""
-    if run.data.split == "test":
-        return {}
-    evaluator = Evaluator.on(run.data.test, run.device, run.precision)
-    result: dict[str, dict[str, float]] = {}
-    weights = {"last": {name: value.clone() for name, value in run.model.state_dict().items()}}
-    path = folder / checkpoint.FOLDER / "best.pt"
-    try:
-        best = checkpoint.load(path)
-        if best["progress"]["step"] != summary.best_row(run)["step"]:
-            raise storage.DamagedFile(f"{path}: is not of the best epoch")
-        weights["best"] = best["model"]
-    except (OSError, storage.DamagedFile) as error:
-        log.warning("warning: the best weights cannot be tested: %s", console.one_line(error))
-    for name in sorted(weights):  # the last weights last: they stay in the model
-        run.model.load_state_dict(weights[name])
-        loss, accuracy = evaluator(run.model, stop.check)
-        result[f"test_{name}"] = {"loss": loss, "accuracy": accuracy}
-        log.info("test set, %s weights: loss %.4f accuracy %.2f%%", name, loss, accuracy * 100)
-    return result
-
-
 def conclude(run: Run, folder: Path, entries: dict[str, object]) -> float:
     """The last lines, and the value for a sweeper."""
     best, name = summary.best_row(run), summary.monitored_name(run)
+    if (why := early_stopping.reason(run)) and run.progress.epoch < run.config.epochs:
+        log.info("stopped early, after %d epochs: %s", run.progress.epoch, why)
     log.info(
         "done in %.1f s: best %s %.4f after epoch %d, last %.4f; %s",
         entries["seconds"],

@@ -32,7 +32,7 @@ def best_row(run: Run) -> Row:
         ValueError: Before the first evaluation.
     """
     name = monitored_name(run)
-    sign = 1 if name.endswith("accuracy") else -1
+    sign = 1 if run.config.higher_is_better(name) else -1
     return max(run.history.rows, key=lambda row: sign * row[name])
 
 

@@ -5,9 +5,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer import console, summary
+from trainer import console, early_stopping, summary
 from trainer.console import log
-from trainer.data.epoch_table import EpochTable, EpochTables, epoch_table
+from trainer.data.epoch_table import EpochTable, EpochTables
 from trainer.epoch_row import epoch_row
 from trainer.finite import FiniteWatch
 from trainer.history import Row
@@ -68,7 +68,7 @@ class Training:
         """
         run, progress = self.run, self.run.progress
         options, epochs = run.config.checkpoint, run.config.epochs
-        while progress.epoch < epochs:
+        while progress.epoch < epochs and not early_stopping.reason(run):
             self.train_epoch()
             evaluated = (
                 progress.epoch + 1 == epochs
@@ -76,7 +76,8 @@ class Training:
             )
             row = self.finish_epoch(evaluated=evaluated)
             best = evaluated and self.is_best(row)
-            due = progress.epoch % options.every_epochs == 0 or progress.epoch == epochs
+            ending = progress.epoch == epochs or bool(early_stopping.reason(run))
+            due = progress.epoch % options.every_epochs == 0 or ending
             stopping = self.stop.signal  # read once: it may come between the two questions
             line = console.epoch_line(row, run.data.split, epochs)
             if due or best or stopping is not None:
@@ -84,7 +85,7 @@ class Training:
             else:
                 self.record.wait()
                 log.info(line)
-            if stopping is not None and progress.epoch < epochs:
+            if stopping is not None and not ending:
                 self.record.wait()
                 raise Stopped(stopping)
         self.record.wait()
@@ -146,7 +147,7 @@ class Training:
     def evaluate(self) -> tuple[float, float]:
         """Loss and accuracy of the evaluated images; a stop does not wait for them."""
         try:
-            return self.run.evaluator(self.run.model, self.stop.check)
+            return self.run.evaluator(self.run.evaluated, self.stop.check)
         except Stopped:
             self.begin_commit(best=False)
             self.record.wait()
@@ -174,7 +175,7 @@ class Training:
     def is_best(self, row: Row) -> bool:
         """Whether this row's monitored metric is better than all before it."""
         name = summary.monitored_name(self.run)
-        sign = 1 if name.endswith("accuracy") else -1
+        sign = 1 if self.run.config.higher_is_better(name) else -1
         earlier = [sign * r[name] for r in self.run.history.rows if r["step"] < row["step"]]
         return sign * row[name] > max(earlier, default=-math.inf)
 
@@ -187,9 +188,9 @@ class Training:
 
 def _tables(run: Run) -> EpochTables:
     config, images = run.config, len(run.data.train)
+    augmentation = run.augmentation
 
     def make(epoch: int) -> EpochTable:
-        padding, flip = config.data.crop_padding, config.data.flip
-        return epoch_table(config.seed, epoch, images, padding=padding, flip=flip)
+        return augmentation.table(config.seed, epoch, images)
 
     return EpochTables(make, config.epochs, ahead=run.device.type == "cuda")

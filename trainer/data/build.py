@@ -10,13 +10,17 @@ from trainer.data import cifar10, cifar10_files, options, synthetic
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import EpochTable
 from trainer.data.image_set import ImageSet
+from trainer.data.mixup import Targets
 
 
 class Loader(Protocol):
     """Gives the batches of an epoch."""
 
-    def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images `(n, 3, 32, 32)` float32 and labels `(n,)` int64 of batch `step`."""
+    def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, Targets]:
+        """Images `(n, 3, 32, 32)` float32 and labels `(n,)` int64 of batch `step`.
+
+        With mixup the images are blended, and the labels come with those of the others.
+        """
         ...
 
 
@@ -62,7 +66,12 @@ def load_data(option: options.DataOptions) -> Data:
 
 
 def build_loader(
-    option: options.DataOptions, images: ImageSet, device: torch.device, batch_size: int
+    option: options.DataOptions,
+    images: ImageSet,
+    device: torch.device,
+    batch_size: int,
+    *,
+    mixup: bool = False,
 ) -> Loader:
     """The loader that `data.loader` names."""
     if option.loader == "torchvision":
@@ -75,5 +84,13 @@ def build_loader(
             batch_size=batch_size,
             padding=option.crop_padding,
             workers=option.workers,
+            cutout=option.cutout,
         )
-    return DeviceLoader(images, device, batch_size=batch_size, padding=option.crop_padding)
+    return DeviceLoader(
+        images,
+        device,
+        batch_size=batch_size,
+        padding=option.crop_padding,
+        cutout=option.cutout,
+        mixup=mixup,
+    )

@@ -1,11 +1,14 @@
-"""An epoch as a table: the order of the images and how each is cropped and mirrored."""
+"""An epoch as a table: the order of the images and what is done to each."""
 
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+
+SIZE = 32  # of an image, in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,39 +23,99 @@ class EpochTable:
         offsets: `(N, 2)` int64, top and left corner of the crop in the padded image, each
             uniform in `0..2 * padding`.
         flips: `(N,)` bool, True for half of the images on average.
+        holes: `(N, 2)` int64, row and column of the middle of the square that cutout blanks, each
+            uniform in `0..31`; None: no cutout.
+        partners: `(N,)` int64, the row that mixup blends into this one, a permutation within each
+            batch; None: no mixup.
+        weights: `(steps,)` float32, each batch's own share in the blend; None: no mixup.
     """
 
     order: torch.Tensor
     offsets: torch.Tensor
     flips: torch.Tensor
-
-    def rows(self, start: int, stop: int) -> "EpochTable":
-        """The rows `start..stop - 1`."""
-        return EpochTable(self.order[start:stop], self.offsets[start:stop], self.flips[start:stop])
+    holes: torch.Tensor | None = None
+    partners: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
 
     def packed(self) -> torch.Tensor:
-        """The table as one tensor `(N, 4)` int64: image, top, left, flip (0 or 1)."""
-        return torch.cat([self.order[:, None], self.offsets, self.flips[:, None].long()], 1)
+        """The table as one tensor `(N, 4)` int64: image, top, left, flip (0 or 1).
+
+        With cutout two more columns, row and column of the hole; with mixup one more, the partner.
+        """
+        columns = [self.order[:, None], self.offsets, self.flips[:, None].long()]
+        if self.holes is not None:
+            columns.append(self.holes)
+        if self.partners is not None:
+            columns.append(self.partners[:, None])
+        return torch.cat(columns, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """What an epoch table draws for each image.
+
+    Attributes:
+        padding: Pixels on each side before the crop; 0: no crop.
+        flip: Whether images are mirrored at all.
+        cutout: Whether a square of each is blanked.
+        mixup: Both parameters of the Beta distribution of the weights; 0: no mixup.
+        batch_size: Images per batch, within which mixup finds its partners.
+    """
+
+    padding: int
+    flip: bool
+    cutout: bool = False
+    mixup: float = 0.0
+    batch_size: int = 1
+
+    def table(self, seed: int, epoch: int, images: int) -> EpochTable:
+        """The table of one epoch.
+
+        What is drawn for cutout and for mixup has streams of its own: neither changes the rest.
+
+        Args:
+            seed: The run's seed.
+            epoch: 0-based.
+            images: Number of training images.
+        """
+        generator = _generator(f"epoch table: seed {seed}, epoch {epoch}")
+        order = torch.randperm(images, generator=generator)
+        offsets = torch.randint(2 * self.padding + 1, (images, 2), generator=generator)
+        flips = torch.rand(images, generator=generator) < (0.5 if self.flip else 0.0)
+        holes = partners = weights = None
+        if self.cutout:
+            generator = _generator(f"cutout: seed {seed}, epoch {epoch}")
+            holes = torch.randint(SIZE, (images, 2), generator=generator)
+        if self.mixup:
+            text = f"mixup: seed {seed}, epoch {epoch}"
+            partners = _partners(images, self.batch_size, _generator(text))
+            weights = _weights(-(-images // self.batch_size), self.mixup, text)
+        return EpochTable(order, offsets, flips, holes, partners, weights)
 
 
 def epoch_table(seed: int, epoch: int, images: int, *, padding: int, flip: bool) -> EpochTable:
-    """The table of one epoch.
+    """The table of one epoch with crops and flips alone; see `Augmentation.table`."""
+    return Augmentation(padding=padding, flip=flip).table(seed, epoch, images)
 
-    Args:
-        seed: The run's seed.
-        epoch: 0-based.
-        images: Number of training images.
-        padding: Pixels on each side before the crop; 0: no crop.
-        flip: Whether images are mirrored at all.
-    """
-    text = f"epoch table: seed {seed}, epoch {epoch}"
-    generator = torch.Generator().manual_seed(
-        int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little", signed=True)
-    )
-    order = torch.randperm(images, generator=generator)
-    offsets = torch.randint(2 * padding + 1, (images, 2), generator=generator)
-    flips = torch.rand(images, generator=generator) < (0.5 if flip else 0.0)
-    return EpochTable(order, offsets, flips)
+
+def _generator(text: str) -> torch.Generator:
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little", signed=True)
+    return torch.Generator().manual_seed(number)
+
+
+def _partners(images: int, batch_size: int, generator: torch.Generator) -> torch.Tensor:
+    """A permutation of the rows of each batch, `(images,)` int64, as row numbers."""
+    batch = torch.arange(images) // batch_size
+    shuffled = torch.randperm(images, generator=generator)
+    return shuffled[batch[shuffled].argsort(stable=True)]
+
+
+def _weights(steps: int, alpha: float, text: str) -> torch.Tensor:
+    # torch's Beta draws from the global generator alone; the numbers of a RandomState are promised
+    # never to change (NEP 19).
+    seed = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)
+    drawn = np.random.RandomState(seed).beta(alpha, alpha, steps)
+    return torch.from_numpy(drawn.astype(np.float32))
 
 
 class EpochTables:

@@ -21,7 +21,13 @@ class DataOptions:
         workers: Processes of the torchvision loader.
         crop_padding: Black pixels on each side before the random 32x32 crop; 0 turns it off.
         flip: Mirror each training image with probability 1/2.
+        cutout: Side in pixels of the square that is blanked in each training image, around a random
+            place and cut off at the border; 0 turns it off. The published runs have 16.
         drop_last: Leave out the last, shorter batch of an epoch.
+
+    Source: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with
+    Cutout, 2017 (arXiv 1708.04552): after the normalisation, so that what is blanked has the mean
+    colour.
     """
 
     name: str = "?"
@@ -31,6 +37,7 @@ class DataOptions:
     workers: int = 0
     crop_padding: int = 4
     flip: bool = True
+    cutout: int = 0
     drop_last: bool = True
 
     def available(self) -> int:
@@ -77,6 +84,8 @@ class DataOptions:
             )
         if not 0 <= self.crop_padding <= 16:
             raise ValueError(f"{key}.crop_padding={self.crop_padding}: must be in 0..16")
+        if not 0 <= self.cutout <= 32:
+            raise ValueError(f"{key}.cutout={self.cutout}: must be in 0..32")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,11 +9,13 @@ from PIL.Image import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import functional as transforms
 
-from trainer.data.device_loader import MEAN, SIZE, STD
-from trainer.data.epoch_table import EpochTable
+from trainer.data.device_loader import MEAN, STD
+from trainer.data.epoch_table import SIZE, EpochTable
 from trainer.data.image_set import ImageSet
+from trainer.data.mixup import Mixed, Targets, blend
 
-Row = tuple[int, int, int, bool]
+Hole = tuple[int, int]
+Row = tuple[int, int, int, bool, Hole | None]
 Sample = tuple[torch.Tensor, int]
 WORKER_TIMEOUT = 60  # seconds without a batch before a worker counts as hung
 
@@ -27,6 +29,7 @@ class TorchvisionLoader:
         batch_size: Images per batch.
         padding: Black pixels on each side before the crop.
         workers: Processes; 0: in this one.
+        cutout: Side of the square that is blanked; 0: none.
     """
 
     def __init__(
@@ -37,11 +40,12 @@ class TorchvisionLoader:
         batch_size: int,
         padding: int,
         workers: int,
+        cutout: int = 0,
     ) -> None:
         self.device = device
         self.sampler = TableSampler(batch_size)
         self.loader = DataLoader(
-            AugmentedImages(images, padding),
+            AugmentedImages(images, padding, cutout),
             batch_sampler=self.sampler,
             num_workers=workers,
             pin_memory=device.type == "cuda",
@@ -54,7 +58,7 @@ class TorchvisionLoader:
         self._batches: Iterator[list[torch.Tensor]] | None = None
         self._next: tuple[EpochTable, int] | None = None
 
-    def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, Targets]:
         """Batch `step` of the epoch, like `DeviceLoader.batch`; fastest when asked for in order."""
         expected = self._next is not None and self._next[0] is table and self._next[1] == step
         if not expected or self._batches is None:
@@ -63,7 +67,12 @@ class TorchvisionLoader:
         images, labels = next(self._batches)
         self._next = (table, step + 1)
         images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
-        return images, labels.to(self.device, non_blocking=True)
+        labels = labels.to(self.device, non_blocking=True)
+        if table.weights is None:
+            return images, labels
+        (images, others), (own, other) = images.chunk(2), labels.chunk(2)
+        weight = table.weights[step].to(self.device)
+        return blend(images, others, weight), Mixed(own, other, weight)
 
 
 class TableSampler(Sampler[list[Row]]):
@@ -76,18 +85,25 @@ class TableSampler(Sampler[list[Row]]):
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self.rows: list[Row] = []
+        self.partners: list[Row] = []
 
     def start(self, table: EpochTable, step: int) -> None:
         """The next iteration begins at batch `step` of `table`."""
-        rest = table.rows(step * self.batch_size, len(table.order))
-        tops, lefts = rest.offsets.T.tolist()
-        rows = zip(rest.order.tolist(), tops, lefts, rest.flips.tolist(), strict=True)
-        self.rows = list(rows)
+        first = step * self.batch_size
+        tops, lefts = table.offsets.T.tolist()
+        none = [None] * len(table.order)
+        holes = none if table.holes is None else [(y, x) for y, x in table.holes.tolist()]
+        order, flips = table.order.tolist(), table.flips.tolist()
+        rows = list(zip(order, tops, lefts, flips, holes, strict=True))
+        self.rows = rows[first:]
+        if table.partners is not None:
+            self.partners = [rows[partner] for partner in table.partners[first:].tolist()]
 
     def __iter__(self) -> Iterator[list[Row]]:
-        """Batches of rows."""
+        """Batches of rows; with mixup the rows that are blended into them come behind."""
         for start in range(0, len(self.rows), self.batch_size):
-            yield self.rows[start : start + self.batch_size]
+            batch = slice(start, start + self.batch_size)
+            yield self.rows[batch] + self.partners[batch]
 
     def __len__(self) -> int:
         """Batches left in the epoch."""
@@ -100,23 +116,30 @@ class AugmentedImages(Dataset[Sample]):
     Args:
         images: The training images.
         padding: Black pixels on each side before the crop.
+        cutout: Side of the square that is blanked.
     """
 
-    def __init__(self, images: ImageSet, padding: int) -> None:
+    def __init__(self, images: ImageSet, padding: int, cutout: int) -> None:
         self.images = images.images.numpy()
         self.labels = images.labels.tolist()
         self.padding = padding
+        self.cutout = cutout
 
     def __getitem__(self, row: Row) -> Sample:
-        """The image `(3, 32, 32)` float32 and label of a row (image, top, left, flip)."""
-        number, top, left, flip = row
+        """The image `(3, 32, 32)` float32 and label of a row (image, top, left, flip, hole)."""
+        number, top, left, flip, hole = row
         image: Image = transforms.to_pil_image(self.images[number])
         # torchvision's functions take and give PIL images, but are annotated for tensors alone.
         padded: Any = transforms.pad(cast(Any, image), [self.padding])
         cut: Any = transforms.crop(padded, top, left, SIZE, SIZE)
         mirrored: Any = transforms.hflip(cut) if flip else cut
-        pixels = transforms.to_tensor(mirrored)
-        return transforms.normalize(pixels, list(MEAN), list(STD)), self.labels[number]
+        pixels = transforms.normalize(transforms.to_tensor(mirrored), list(MEAN), list(STD))
+        return (self._blanked(pixels, hole) if hole else pixels), self.labels[number]
+
+    def _blanked(self, pixels: torch.Tensor, hole: Hole) -> torch.Tensor:
+        top, left = (max(middle - self.cutout // 2, 0) for middle in hole)
+        bottom, right = (min(middle - self.cutout // 2 + self.cutout, SIZE) for middle in hole)
+        return transforms.erase(pixels, top, left, bottom - top, right - left, torch.zeros(()))
 
 
 def _leave_signals_to_the_trainer(worker: int) -> None:

@@ -14,7 +14,7 @@ from trainer.optimizers.uncompiled import uncompiled
 def build_optimizer(option: options.OptimizerOptions, model: nn.Module) -> torch.optim.Optimizer:
     """An optimizer over the model's parameters, one group per entry of `groups` and the rest.
 
-    Each group carries `name` (its expression, or "rest"), `initial_lr` and `lr`.
+    Each group carries `name` (its expression, "norm_and_bias" or "rest"), `initial_lr` and `lr`.
 
     Raises:
         ValueError: If a group matches no parameter.
@@ -86,6 +86,14 @@ def parameter_groups(
         groups.append(
             _group(group.label(), [left.pop(name) for name in names], base_lrs[number], decay)
         )
+    if not option.decay_norm_and_bias:
+        flat = [name for name in left if left[name].ndim <= 1]
+        if not flat:
+            raise ValueError(
+                "optimizer.decay_norm_and_bias=false: the model has no norm or bias"
+                + (" that optimizer.groups leaves over" if groups else "")
+            )
+        groups.append(_group("norm_and_bias", [left.pop(name) for name in flat], option.lr, 0.0))
     if left:
         groups.append(_group("rest", list(left.values()), base_lrs[-1], option.weight_decay))
     return groups

@@ -32,18 +32,23 @@ class OptimizerOptions:
         name: The option's name, as in `optimizer=<name>`.
         lr: Base learning rate, the peak of the schedule, above 0.
         weight_decay: At least 0.
+        decay_norm_and_bias: Whether it applies to norms and biases, too (parameters of one
+            dimension). If not, those that no entry of `groups` matches make a group of their own,
+            `norm_and_bias`.
         groups: Parameters with settings of their own, e.g. `[{match: '^fc', lr_scale: 0.1}]`.
     """
 
     name: str = "?"
     lr: float = 0.1
     weight_decay: float = 0.0
+    decay_norm_and_bias: bool = True
     groups: list[Group] = field(default_factory=list[Group])
 
     def base_lrs(self) -> list[tuple[str, float]]:
         """Name and base LR of each parameter group; the last takes the parameters left."""
         scaled = [(group.label(), self.lr * group.lr_scale) for group in self.groups]
-        return [*scaled, ("rest", self.lr)]
+        undecayed = [] if self.decay_norm_and_bias else [("norm_and_bias", self.lr)]
+        return [*scaled, *undecayed, ("rest", self.lr)]
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""

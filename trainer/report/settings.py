@@ -11,8 +11,9 @@ from trainer.report.records import plain
 from trainer.report.runs import Run
 
 # Keys that say where and how a run is carried out, not what is computed; and the seed, over which
-# a group is averaged. (Length, `amp` and `init` stay: asked for, they are part of the experiment.)
-NOT_COMPARED = (RUNTIME - {"epochs", "amp", "init"}) | {
+# a group is averaged. What ends a run, `amp` and `init` stay: they are part of the experiment.
+ASKED_FOR = {"epochs", "amp", "init", "early_stopping.patience", "early_stopping.min_delta"}
+NOT_COMPARED = (RUNTIME - ASKED_FOR) | {
     "seed",
     "data.sha256",
     "precision",
