@@ -105,7 +105,7 @@ def test_the_graph_is_the_default_on_cuda() -> None:
     [
         [],
         ["accumulate=2", "clip_norm=1.0", "label_smoothing=0.1"],
-        ["data.cutout=8", "mixup=1", "ema=0.9", "test_time_flip=true"],
+        ["model=vgg_bn", "data.cutout=8", "mixup=1", "ema=0.9", "test_time_flip=true"],
     ],
 )
 def test_eager_and_graph_agree_bit_for_bit(amp: str, optimizer: str, more: list[str]) -> None:

@@ -1,5 +1,6 @@
 """One update against the plain loop that everybody writes."""
 
+import copy
 import math
 
 import pytest
@@ -11,7 +12,7 @@ from torch.amp.grad_scaler import GradScaler
 from trainer.engine import EpochSums, Update
 from trainer.loss_reader import LossReader, first_non_finite
 from trainer.models.build import build_model
-from trainer.models.options import VGG
+from trainer.models.options import VGG, VGGBN
 from trainer.optimizers.build import build_optimizer
 from trainer.optimizers.options import SGD, Adam, AdamW, Group, OptimizerOptions
 
@@ -80,6 +81,23 @@ def test_accumulating_micro_batches_equals_the_whole_batch() -> None:
         assert torch.equal(sums.score, split_sums.score)
         for a, b in zip(whole.parameters(), split.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_accumulating_gives_batch_norm_the_statistics_of_each_micro_batch() -> None:
+    torch.manual_seed(0)
+    model = build_model(VGGBN(), 10)
+    plain = copy.deepcopy(model)
+    update = Update(
+        model, build_optimizer(SGD(), model), precision="none", scaler=GradScaler(enabled=False),
+        accumulate=2,
+    )  # fmt: skip
+    images, labels = batches(1)[0]
+    update(images, labels, EpochSums.zeros(1, CPU))
+    for part in images.split(4):
+        plain(part)
+    seen, expected = model.get_buffer("norm1.running_var"), plain.get_buffer("norm1.running_var")
+    assert torch.equal(seen, expected)
+    assert int(model.get_buffer("norm1.num_batches_tracked")) == 2
 
 
 def test_clipping_bounds_the_gradient_and_is_off_by_default() -> None:

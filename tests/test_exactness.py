@@ -21,7 +21,7 @@ OPTIMIZERS = ("sgd", "sgd optimizer.nesterov=true", "adam", "adamw")
 SCHEDULES = ("warmup_cosine", "warmup_plateau scheduler.after.patience=0 scheduler.after.factor=.5")
 EXTRAS = (
     "",
-    "data.cutout=8 mixup=1 ema=0.9",
+    "model=vgg_bn data.cutout=8 mixup=1 ema=0.9",
     "label_smoothing=0.1 clip_norm=0.5 ema=0.99 test_time_flip=true early_stopping.patience=9",
 )
 PRODUCT = list(itertools.product(AMPS, LOADERS, (1, 2, 4), OPTIMIZERS, SCHEDULES, EXTRAS))

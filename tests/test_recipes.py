@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from trainer.arguments import compose_run, options
 from trainer.config import Config
@@ -12,6 +13,7 @@ from trainer.schedules import Cosine, MultiStep, StepLR, Warmup
 
 EPOCHS = 30
 WARM = 5
+OTHERS = {"vgg_bn", "vgg16_bn", "resnet18"}
 
 
 def count(milestones: list[int], epoch: int) -> int:
@@ -97,7 +99,32 @@ def test_only_the_milestone_at_the_end_of_the_run_is_doubted(name: str) -> None:
 
 
 def test_every_experiment_is_a_recipe_tested_here() -> None:
-    assert set(options("experiment")) == set(TRACES)
+    assert set(options("experiment")) == {*TRACES, *OTHERS}
+
+
+def test_the_long_recipes_are_those_of_the_best_known_public_code() -> None:
+    """CosineAnnealingLR(T_max=200) stepped once an epoch; the short last batch is trained on."""
+    for name in ("vgg16_bn", "resnet18"):
+        config = config_of(f"experiment={name}")
+        assert config.model.name == name
+        steps, lrs = config.steps_per_epoch(), lrs_of(config)
+        assert (config.epochs, steps, len(lrs)) == (200, 391, 78_200)
+        optimizer = torch.optim.SGD([torch.zeros(1)], 0.1)
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=200)
+        for epoch in range(200):
+            within = set(lrs[epoch * steps : (epoch + 1) * steps])
+            assert len(within) == 1
+            assert within.pop() == pytest.approx(cosine.get_last_lr()[0], rel=1e-9)
+            optimizer.step()
+            cosine.step()
+        made = config.to_dict()["optimizer"]
+        assert (made["name"], made["momentum"], made["weight_decay"]) == ("sgd", 0.9, 5e-4)
+
+
+def test_the_vgg_with_batch_norm_has_thirty_epochs() -> None:
+    config = config_of("experiment=vgg_bn")
+    assert (config.model.name, config.epochs, config.optimizer.lr) == ("vgg_bn", 30, 0.1)
+    assert config.scheduler == Warmup(after=Cosine())
 
 
 def test_a_schedule_named_beside_a_recipe_takes_its_place_whole() -> None:

@@ -47,7 +47,8 @@ class Config:
         name: A name for the run in reports; null: none.
         epochs: Passes over the training images.
         batch_size: Images per update, all processes together.
-        accumulate: Micro-batches that a batch is split into; must divide it.
+        accumulate: Micro-batches that a batch is split into; must divide it. Batch norm takes the
+            statistics of each by itself.
         seed: Decides initial weights, order, crops and flips.
         device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:N`.
         amp: `auto`, `none`, `bf16`, `fp16` (with GradScaler, CUDA only).

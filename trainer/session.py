@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from trainer import checkpoint, device, early_stopping, storage, summary
 from trainer.config import Config
@@ -190,6 +191,9 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
         config.epochs,
         run.steps_per_epoch,
     )
+    if config.accumulate > 1 and any(isinstance(m, nn.BatchNorm2d) for m in run.model.modules()):
+        size = -(-config.batch_size // config.accumulate)
+        log.info("note: batch norm sees %d images at a time (accumulate)", size)
     if run.average is not None:
         log.info("evaluated, and kept as the best: the averaged weights (ema=%g)", config.ema)
     for line in notes.rounded:

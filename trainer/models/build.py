@@ -4,7 +4,21 @@ import torch
 from torch import nn
 
 from trainer.models import options
+from trainer.models.cifar_vgg import CifarVGG
+from trainer.models.resnet import ResNet18
 from trainer.models.vgg import VGG
+
+# Depth and whether there are batch norms.
+CIFAR_VGGS: dict[type[options.ModelOptions], tuple[int, bool]] = {
+    options.VGG11: (11, False),
+    options.VGG11BN: (11, True),
+    options.VGG13: (13, False),
+    options.VGG13BN: (13, True),
+    options.VGG16: (16, False),
+    options.VGG16BN: (16, True),
+    options.VGG19: (19, False),
+    options.VGG19BN: (19, True),
+}
 
 
 def build_model(option: options.ModelOptions, classes: int) -> nn.Module:
@@ -19,6 +33,13 @@ def build_model(option: options.ModelOptions, classes: int) -> nn.Module:
     """
     if isinstance(option, options.VGG):
         return VGG(classes)
+    if isinstance(option, options.VGGBN):
+        return VGG(classes, batch_norm=True)
+    if (form := CIFAR_VGGS.get(type(option))) is not None:
+        depth, batch_norm = form
+        return CifarVGG(depth, classes, batch_norm=batch_norm)
+    if isinstance(option, options.ResNet18):
+        return ResNet18(classes)
     raise ValueError(f"model.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
 
 
