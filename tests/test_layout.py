@@ -9,7 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "trainer"
 LEAVES = ("schedules", "data", "models", "optimizers")
-COMMANDS = ("__main__", "preview", "checkpoints", "verify_resume", "report", "sweep")
+COMMANDS = ("__main__", "preview", "checkpoints", "verify_resume", "report", "sweep",
+            "evaluate", "predict", "export", "find_lr")  # fmt: skip
 FORBIDDEN_NAMES = ("utils", "common", "helpers", "base")
 
 
@@ -63,6 +64,11 @@ def test_no_file_has_a_name_that_says_nothing() -> None:
         "import trainer.report.write, trainer.report.figures",
         "from trainer.__main__ import main; assert main(['epochs=0']) == 2",
         "from trainer.__main__ import main; assert main(['--help']) == 0",
+        "from trainer.evaluate import main; assert main(['nowhere']) == 2",
+        "from trainer.predict import main; assert main(['nowhere', 'a.png']) == 2",
+        "from trainer.export import main; assert main(['nowhere', '--format', 'torch']) == 2",
+        "from trainer.find_lr import main; assert main(['--from', '0']) == 2",
+        "from trainer.find_lr import main; assert main(['epochs=0']) == 2",
     ],
 )
 def test_answers_without_importing_torch(code: str) -> None:
@@ -86,3 +92,18 @@ print(*(name for name in {slow!r} if name in sys.modules))
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "", "training imports it"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "find_lr"])
+def test_help_answers_without_torch(command: str) -> None:
+    check = f"""
+import contextlib, sys
+from trainer.{command} import main
+with contextlib.suppress(SystemExit):
+    main(["--help"])
+assert "torch" not in sys.modules, "torch was imported"
+"""
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: python -m trainer.{command} ")
+    assert "examples:" in done.stdout

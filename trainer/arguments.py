@@ -26,7 +26,10 @@ PATH_KEYS = re.compile(
     r"\+{0,2}(resume|init|name|data\.root|data\.url|hydra\.(run|sweep)\.dir|(.+\.)?formula)"
 )
 SWEPT_KEYS = ("init", "name")  # a comma in these separates the values of a sweep
-COMMANDS = ("preview", "checkpoints", "verify_resume", "report", "sweep")
+COMMANDS = (
+    *("preview", "checkpoints", "verify_resume", "report", "sweep"),
+    *("evaluate", "predict", "export", "find_lr"),
+)
 
 
 def quoted(argument: str) -> str:

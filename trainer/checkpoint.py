@@ -29,7 +29,6 @@ KEYS = {
     "history",
     "config",
     "fingerprint",
-    "environment",
 }
 # How every run computed before its fingerprint said so.
 BEFORE = {"engine": "eager", "processes": 1}
@@ -126,6 +125,7 @@ def load(path: Path) -> dict[str, Any]:
             "use the version of trainer that wrote it"
         )
     state.setdefault("ema", None)  # older than the key
+    state.setdefault("environment", {})  # the first versions did not note it
     if missing := KEYS - state.keys():
         raise storage.DamagedFile(f"{path}: lacks {', '.join(sorted(missing))}")
     tables = ("model", "optimizer", "scheduler", "progress", "history", "config", "fingerprint")

@@ -143,6 +143,11 @@ class Config:
         """Whether more of a metric is better."""
         return metric.endswith("accuracy")
 
+    def monitored(self) -> str:
+        """The metric that decides which weights are the best."""
+        name = self.checkpoint.monitor
+        return self.metric_names()[0] if name == "auto" else name
+
     def steps_per_epoch(self) -> int:
         """Updates in an epoch.
 

@@ -39,7 +39,12 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         OSError: If the file cannot be written; names it.
     """
+    storage.write(path, png(figure))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the content of a PNG file."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
-    storage.write(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -13,6 +13,12 @@ def status(folder: Path) -> str | None:
     return str(value) if value is not None else None
 
 
+def monitored(folder: Path) -> str | None:
+    """The metric that its best weights were chosen by; None: its summary does not say."""
+    best = _summary(folder).get("best")
+    return str(best["monitor"]) if isinstance(best, dict) and "monitor" in best else None
+
+
 def seconds(folder: Path) -> float | None:
     """Seconds spent on the run, by the newest row of its metrics; None: not evaluated yet."""
     rows = _rows(folder)

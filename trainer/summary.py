@@ -21,8 +21,7 @@ from trainer.run import Run
 
 def monitored_name(run: Run) -> str:
     """The metric that decides which weights are the best."""
-    name = run.config.checkpoint.monitor
-    return run.config.metric_names()[0] if name == "auto" else name
+    return run.config.monitored()
 
 
 def best_row(run: Run) -> Row:

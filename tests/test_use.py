@@ -1,0 +1,413 @@
+"""`trainer.evaluate`, `predict` and `export` on runs that were trained here."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from processes import TINY
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from trainer import evaluate, export, job_ledger, predict, sweep_jobs
+from trainer.arguments import compose_run
+from trainer.attempts import attempt
+from trainer.checkpoint import find
+from trainer.comparison import compare_runs
+from trainer.config import Config
+from trainer.data import synthetic
+from trainer.use import deployed, evaluated
+from trainer.use.deployed import Deployed, largest_difference, sample
+from trainer.use.places import resolve
+from trainer.use.trained import load_trained
+
+TWO = [*TINY, "epochs=2", "log.progress=none", "scheduler=constant"]
+
+
+def config_of(*arguments: str) -> Config:
+    return compose_run([*TWO, *arguments]).config
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three runs: `plain`; `kept` has validation images; `mean` averages weights and flips."""
+    folder = tmp_path_factory.mktemp("made")
+    ways = {"plain": (), "kept": ("data.val_size=20",), "mean": ("ema=0.8", "test_time_flip=true")}
+    for name, more in ways.items():
+        (folder / name).mkdir()
+        assert attempt(config_of(*more), folder / name, None, []).code == 0
+    return folder
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made / "plain", tmp_path / "run"))
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    return json.loads(capsys.readouterr().out)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Every file of a run but the results that the commands here write."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).parts[0] not in ("evaluation", "export")
+    }
+
+
+@pytest.mark.parametrize("weights", ["best", "last"])
+def test_an_evaluation_gives_the_runs_own_numbers_to_the_last_bit(
+    run: Path, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main([str(run), "--weights", weights, "--json"]) == 0
+    found = said(capsys)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    best = max(rows, key=lambda row: row["test/accuracy"])
+    row = best if weights == "best" else rows[-1]
+    assert (found["loss"], found["accuracy"]) == (row["test/loss"], row["test/accuracy"])
+    assert (found["step"], found["epoch"]) == (row["step"], row["epoch"])
+    assert found["recorded"] == {"loss": row["test/loss"], "accuracy": row["test/accuracy"]}
+    folder = run / "evaluation" / f"test_{weights}"
+    assert json.loads((folder / "evaluation.json").read_text()) == found
+    with Image.open(folder / "confusion.png") as image:
+        assert min(image.size) > 400
+
+
+@pytest.mark.parametrize("weights", ["best", "last"])
+def test_the_final_test_of_a_run_with_validation_images_comes_out_again(
+    made: Path, weights: str
+) -> None:
+    summary = json.loads((made / "kept" / "summary.json").read_text())
+    trained = load_trained(resolve(made / "kept", weights), {})
+    test, val = evaluated.evaluate(trained, "test"), evaluated.evaluate(trained, "val")
+    found = {"loss": test.scores.loss, "accuracy": test.scores.accuracy}
+    assert found == summary[f"test_{weights}"]
+    assert test.recorded is None
+    assert val.same
+    assert len(val.scores.support) == 10
+    assert int(val.scores.support.sum()) == 20
+
+
+def test_averaged_weights_and_mirror_images_are_used_as_they_were_evaluated(
+    made: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = resolve(made / "mean", "last")
+    trained = load_trained(place, {})
+    assert evaluated.evaluate(trained, "test").same
+    state = trained.commit.state
+    assert not torch.equal(state["model"]["fc2.weight"], state["ema"]["fc2.weight"])
+    assert trained.title().startswith("vgg, averaged last weights, of epoch 2: ")
+    exact = load_trained(place, {"device": "cpu", "amp": "none"})
+    (line,) = deployed.export(exact, {"torch": "m.pt2"}, tmp_path)
+    assert "within" in line
+    plain = Deployed(exact.model)
+    with pytest.raises(ValueError, match="nothing was written"):
+        largest_difference(plain, sample(exact))
+    words = [str(made / "mean"), "--weights", "last", "--json", "device=cpu"]
+    assert predict.main([*words, str(photos / "0.png")]) == 0
+    (image,) = said(capsys)["images"]  # type: ignore[misc]
+    loaded = torch.export.load(tmp_path / "m.pt2").module()
+    _, test, _ = synthetic.make(0, 120, 40)
+    with torch.no_grad():
+        _, probabilities = loaded(test.images[:1].permute(0, 3, 1, 2).contiguous())
+    assert image["predictions"][0]["probability"] == pytest.approx(
+        float(probabilities.max()), abs=1e-6
+    )
+
+
+def test_train_means_the_training_images_as_they_are(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main([str(run), "--split", "train", "--json", "--weights", "last"]) == 0
+    found = said(capsys)
+    trained = load_trained(resolve(run, "last"), {"device": "cpu", "amp": "none"})
+    images, _, _ = synthetic.make(0, 120, 40)
+    forward = Deployed(trained.model)
+    with torch.no_grad():
+        logits, _ = forward(images.images.permute(0, 3, 1, 2))
+    loss = float(torch.nn.functional.cross_entropy(logits, images.labels))
+    assert found["images"] == 120
+    assert found["loss"] == pytest.approx(loss, rel=5e-3)  # it may have computed in bf16
+
+
+def test_the_lines_say_what_was_evaluated(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main([str(run)]) == 0
+    out = capsys.readouterr().out
+    for part in ("vgg, best weights by test/accuracy, of epoch", "test: 40 images of synthetic",
+                 "the same as the run's own row", "--weights last were not chosen", "triangle",
+                 f"written: {run / 'evaluation' / 'test_best'}"):  # fmt: skip
+        assert part in out
+
+
+def test_tensorboard_shows_an_evaluation_beside_the_run(run: Path) -> None:
+    before = digests(run)
+    for _ in range(2):
+        assert evaluate.main([str(run), "--weights", "last", "--json"]) == 0
+    events = EventAccumulator(str(run / "evaluation" / "test_last"))
+    events.Reload()
+    tags = events.Tags()
+    (point,) = events.Scalars("test/accuracy")
+    values = json.loads((run / "evaluation" / "test_last" / "evaluation.json").read_text())
+    assert (point.step, point.value) == (12, pytest.approx(values["accuracy"]))
+    assert tags["images"] == ["test/confusion", "test/reliability"]
+    shown = events.Images("test/confusion")[0].encoded_image_string
+    assert shown == (run / "evaluation" / "test_last" / "confusion.png").read_bytes()
+    assert digests(run) == before
+    own = EventAccumulator(str(run / "tensorboard"))
+    own.Reload()
+    assert len(own.Scalars("test/accuracy")) == 2
+
+
+def test_a_run_that_was_used_is_untouched_and_goes_on_as_if_not(run: Path, tmp_path: Path) -> None:
+    twin = Path(shutil.copytree(run, tmp_path / "twin"))
+    before = digests(run)
+    Image.new("RGB", (50, 60), "red").save(tmp_path / "a.png")
+    assert evaluate.main([str(run)]) == 0
+    assert predict.main([str(run), str(tmp_path / "a.png")]) == 0
+    assert export.main([str(run), "--format", "torch"]) == 0
+    assert digests(run) == before
+    for folder in (run, twin):
+        assert attempt(config_of("epochs=3"), folder, find(folder), []).code == 0
+    assert compare_runs(run, twin) is None
+    assert digests(run)["metrics.jsonl"] != before["metrics.jsonl"]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    _, test, _ = synthetic.make(0, 120, 40)
+    for number, pixels in enumerate(test.images):
+        Image.fromarray(pixels.numpy()).save(folder / f"{number}.png")
+    return folder
+
+
+def test_predictions_are_those_that_are_evaluated(
+    run: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main([str(run), "--json", "amp=none", "device=cpu"]) == 0
+    accuracy = said(capsys)["accuracy"]
+    assert predict.main([str(run), str(photos), "--json", "--top", "10", "device=cpu"]) == 0
+    found = said(capsys)
+    _, test, _ = synthetic.make(0, 120, 40)
+    right = 0
+    for image, label in zip(found["images"], test.labels.tolist(), strict=True):  # type: ignore[arg-type]
+        best, *others = image["predictions"]
+        right += best["class"] == test.classes[label]
+        assert best["probability"] >= others[0]["probability"]
+        assert best["probability"] + sum(o["probability"] for o in others) == pytest.approx(1)
+    assert right / 40 == accuracy
+    files = [Path(image["file"]).name for image in found["images"]]  # type: ignore[union-attr]
+    assert files[:3] == ["0.png", "1.png", "2.png"]
+
+
+def test_one_unreadable_image_is_named_and_nothing_is_predicted(
+    run: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "bad.png").write_bytes(b"no image")
+    assert predict.main([str(run), str(photos), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"{photos / 'bad.png'}: is not an image file" in err
+    assert "1 of 41 image files cannot be read; nothing was predicted" in err
+    assert err.count("\n") == 2
+
+
+def test_an_exported_model_runs_elsewhere_on_any_number_of_images(
+    run: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import onnx
+    import onnxruntime
+
+    assert export.main([str(run)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("of the model on 40 test images of synthetic") == 2
+    _, test, _ = synthetic.make(0, 120, 40)
+    images = test.images.permute(0, 3, 1, 2).contiguous()
+    session = onnxruntime.InferenceSession(run / "export" / "model.onnx")
+    stored = {"metadata.json": ""}
+    loaded = torch.export.load(run / "export" / "model.pt2", extra_files=stored).module()
+    properties = session.get_modelmeta().custom_metadata_map
+    assert json.loads(stored["metadata.json"]) == properties
+    assert tuple(json.loads(properties["classes"])) == test.classes
+    assert properties["step"] == str(
+        find(run / "checkpoints" / "best.pt").state["progress"]["step"]
+    )
+    assert session.get_inputs()[0].shape == ["batch", 3, 32, 32]
+    assert session.get_outputs()[0].shape == ["batch", 10]
+    model = onnx.load(run / "export" / "model.onnx")
+    assert not any(node.metadata_props for node in model.graph.node)  # no paths of this machine
+    assert predict.main([str(run), str(photos), "--json", "--top", "1", "device=cpu"]) == 0
+    ours = [i["predictions"][0] for i in said(capsys)["images"]]  # type: ignore[union-attr]
+    for size in (1, 3, 40):
+        (theirs,) = session.run(["probabilities"], {"images": images[:size].numpy()})
+        with torch.no_grad():
+            _, others = loaded(images[:size])
+        for place in range(size):
+            best = int(theirs[place].argmax())
+            assert test.classes[best] == ours[place]["class"]
+            assert theirs[place, best] == pytest.approx(ours[place]["probability"], abs=1e-5)
+            assert float(others[place, best]) == pytest.approx(theirs[place, best], abs=1e-5)
+
+
+def test_a_file_that_computes_something_else_is_not_written(run: Path) -> None:
+    trained = load_trained(resolve(run, None), {"device": "cpu", "amp": "none"})
+    shown = sample(trained)
+    forward = Deployed(trained.model)
+    assert largest_difference(forward, shown) < 1e-5
+    forward.mean += 0.01
+    with pytest.raises(ValueError, match="nothing was written"):
+        largest_difference(forward, shown)
+
+
+def test_without_the_data_an_export_is_checked_on_random_images(run: Path, tmp_path: Path) -> None:
+    place = resolve(run, None)
+    trained = load_trained(place, {"device": "cpu", "amp": "none"})
+    trained.config.data = compose_run([f"data.root={tmp_path}"]).config.data
+    shown = sample(trained)
+    assert shown.words == "100 random images (cifar10 is not here)"
+    assert shown.images.shape == (100, 3, 32, 32)
+
+
+def test_a_missing_package_is_named_with_the_extra(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
+    assert export.main([str(run)]) == 2
+    err = capsys.readouterr().err
+    assert "--format onnx: needs onnxruntime: pip install 'trainer[export]'" in err
+    assert err.count("\n") == 1
+    assert not (run / "export").exists()
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three jobs: the second is best, the third has not run."""
+    folder = tmp_path_factory.mktemp("sweep")
+    jobs = [([f"optimizer.lr={lr}"], config_of(f"optimizer.lr={lr}")) for lr in (1e-9, 0.05, 0.1)]
+    job_ledger.write(folder, job_ledger.planned([], jobs))
+    for number in range(2):
+        (folder / str(number)).mkdir()
+        assert (
+            sweep_jobs.run_job(jobs[number][1], folder / str(number), folder, number, []).code == 0
+        )
+        job_ledger.update(folder, number, value=0.1 * (1 + number))
+    return folder
+
+
+def test_a_sweep_stands_for_its_best_run(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main([str(sweep), "--split", "train"]) == 0
+    out = capsys.readouterr().out
+    note = (
+        "note: best of 2 done jobs by test/accuracy: job 1 (optimizer.lr=0.05), 20.00%; 1 more are "
+        "not done"
+    )
+    assert note in out
+    assert (sweep / "1" / "evaluation" / "train_best" / "confusion.png").exists()
+    assert not (sweep / "0" / "evaluation").exists()
+
+
+def test_runs_of_a_sweep_that_watched_different_metrics_have_no_best(
+    sweep: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(sweep, tmp_path / "sweep"))
+    summary = json.loads((folder / "0" / "summary.json").read_text())
+    summary["best"]["monitor"] = "test/loss"
+    (folder / "0" / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(ValueError, match="chosen by test/accuracy and test/loss; name a run"):
+        resolve(folder, None)
+
+
+def test_a_checkpoint_alone_is_enough(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = tmp_path / "alone" / "weights.pt"
+    alone.parent.mkdir()
+    shutil.copy(run / "checkpoints" / "best.pt", alone)
+    shutil.rmtree(run)
+    assert evaluate.main([str(alone)]) == 0
+    assert "written" not in capsys.readouterr().out
+    assert [path.name for path in alone.parent.iterdir()] == ["weights.pt"]
+    assert export.main([str(alone), "--format", "torch"]) == 2
+    assert "lies in no run folder; --out FOLDER says where to" in capsys.readouterr().err
+    assert export.main([str(alone), "--format", "torch", "--out", str(tmp_path / "o")]) == 0
+
+
+def test_weights_of_an_fp16_run_are_used_in_fp32_on_a_cpu(made: Path) -> None:
+    place = resolve(made / "plain", None)
+    commit = find(made / "plain")
+    assert commit.state["fingerprint"]["precision"] in ("none", "bf16")
+    trained = load_trained(place, {"device": "cpu"})
+    assert trained.config.amp == commit.state["fingerprint"]["precision"]
+    trained.commit.state["fingerprint"]["precision"] = "fp16"
+    from trainer.use.trained import read_config
+
+    assert read_config(trained.commit, {"device": "cpu"}).amp == "none"
+
+
+def mistakes(run: Path, tmp_path: Path) -> Iterator[tuple[object, list[str], int, str]]:
+    damaged = Path(shutil.copytree(run, tmp_path / "damaged"))
+    best = damaged / "checkpoints" / "best.pt"
+    best.write_bytes(best.read_bytes()[:-1] + b"x")
+    image = tmp_path / "a.png"
+    Image.new("RGB", (9, 9)).save(image)
+    (tmp_path / "empty").mkdir()
+    yield evaluate, ["nowhere"], 2, "nowhere: there is no such run folder, checkpoint or sweep"
+    yield evaluate, [str(tmp_path / "empty")], 2, "is not a run folder: it holds no checkpoints"
+    yield evaluate, [str(tmp_path)], 2, f"name one, such as {damaged}"
+    yield evaluate, [str(image)], 1, "is damaged: its last bytes are not a checkpoint's checksum"
+    yield evaluate, [str(damaged)], 1, "; --weights last takes the newest whole checkpoint"
+    yield evaluate, [str(run), "--split", "val"], 2, "--split val: the run kept no images out"
+    yield evaluate, [str(run), "--splt", "val"], 2, "unrecognized arguments: --splt"
+    yield evaluate, [str(run), "--split", "all"], 2, "invalid choice: 'all'"
+    yield evaluate, [str(run), "epochs=3"], 2, "epochs=3: is the run's own setting, or none"
+    yield evaluate, [str(run), "devic=cpu"], 2, "did you mean device?"
+    yield evaluate, [str(run), "device=cuda:99"], 2, "device=cuda:99: this machine has"
+    yield evaluate, [str(run), "amp=fp8"], 2, "amp=fp8: must be one of"
+    yield evaluate, [str(run), str(run)], 2, "name one run folder"
+    yield evaluate, [str(best), "--weights", "last"], 2, "--weights last: is for a run folder"
+    yield predict, [str(run)], 2, "name a run and at least one image"
+    yield predict, [str(run), "nothing.png"], 1, "nothing.png: there is no such image file"
+    yield predict, [str(run), str(image), "--top", "11"], 2, "--top 11: must be in 1..10"
+    yield predict, [str(run), str(image), "--top", "few"], 2, "invalid int value: 'few'"
+    yield export, [str(run), "--format", "tflite"], 2, "invalid choice: 'tflite'"
+    yield export, [str(run), "amp=bf16"], 2, "amp: an exported model is fp32"
+    yield export, [str(run), "--out", str(image), "--format", "torch"], 2, f"{image}"
+
+
+def test_a_mistake_is_one_line_and_the_right_exit_code(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, words, code, part in mistakes(made / "plain", tmp_path):
+        assert command.main(words) == code, words  # type: ignore[attr-defined]
+        out, err = capsys.readouterr()
+        assert out == "", words
+        assert part in err, words
+        assert err.count("\n") == 1, words
+        assert err.startswith("trainer: error: "), words
+
+
+def test_missing_data_is_one_line(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trainer import checkpoint
+
+    state = find(made / "plain").state
+    option = compose_run([f"data.root={tmp_path}", "data.download=false"]).config.data
+    state["config"]["data"] = {f: getattr(option, f) for f in option.__dataclass_fields__}
+    path, _ = checkpoint.save(tmp_path / "run", state, 12, keep_last=2, best=True)
+    assert evaluate.main([str(path), "--weights", "last"]) == 2
+    capsys.readouterr()
+    assert evaluate.main([str(path)]) == 1
+    err = capsys.readouterr().err
+    assert f"no CIFAR-10 in {tmp_path}" in err
+    assert err.count("\n") == 1
+    assert predict.main([str(path), str(path)]) == 1  # needs no data; a checkpoint is no image
+    assert "is not an image file that can be read" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""`python -m trainer.evaluate`: how good a trained model is, class by class."""
+
+import os
+import signal
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # files are replaced whole: nothing to save
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer import console, storage
+from trainer.attempts import USER_ERRORS, refuse
+from trainer.flags import Parser, use_values
+from trainer.use.places import WEIGHTS, resolve
+
+EXAMPLES = """\
+examples:
+  python -m trainer.evaluate outputs/2026-11-21/10-00-00
+  python -m trainer.evaluate outputs/2026-11-21/10-00-00 --split train --weights last
+  python -m trainer.evaluate outputs/sweeps/2026-11-21_10-00-00 --json device=cpu
+
+RUN is a run folder, a checkpoint or a sweep's folder (its best run). key=value may be device, amp,
+data.root, data.download and data.url. Writes evaluation.json, confusion.png, reliability.png and a
+TensorBoard file into RUN/evaluation/<split>_<weights>; the run itself is not touched."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluates, prints and writes; returns the exit code."""
+    parser = Parser(
+        "evaluate",
+        "RUN [--split SPLIT] [--weights WHICH] [--json] [--out FOLDER] [key=value ...]",
+        "Loss, accuracy, per-class precision and recall, calibration and confusion of a model.",
+        EXAMPLES,
+    )
+    splits = ("test", "val", "train")
+    parser.add_argument("--split", choices=splits, default="test", help="images (default: test)")
+    parser.add_argument("--weights", choices=WEIGHTS, help="default: best, where there are some")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write there instead")
+    try:
+        words = parser.read(arguments)
+        if len(words.paths) != 1:
+            raise ValueError("name one run folder, checkpoint or sweep; --help shows the usage")
+        place = resolve(Path(words.paths[0]), words.flags.weights)
+        values = use_values(words.overrides)
+        from trainer.use import record  # torch takes seconds
+        from trainer.use.evaluated import evaluate
+        from trainer.use.trained import load_trained
+
+        split = words.flags.split
+        folder = None
+        if place.folder is not None or words.flags.out is not None:
+            folder = place.result_folder(f"evaluation/{split}_{place.weights}", words.flags.out)
+        result = evaluate(load_trained(place, values), split)
+        if folder is not None:
+            storage.make_folder(folder.absolute())
+            name = result.trained.config.name or result.trained.config.model.name
+            record.write(folder, result.values(), result.scores, title=f"{name}, {split} images")
+        if words.flags.json:
+            text = json.dumps(result.values(), indent=2)
+        else:
+            written = [f"written: {folder}"] if folder is not None else []
+            text = "\n".join([*result.lines(), *written])
+        return 0 if console.say(text, sys.stdout) else 1
+    except USER_ERRORS as error:
+        return refuse(error).code
+
+
+if __name__ == "__main__":
+    code = main()
+    console.finish(sys.stdout)
+    sys.exit(code)

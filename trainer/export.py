@@ -1,0 +1,83 @@
+"""`python -m trainer.export`: a trained model as a file that other programs run."""
+
+import os
+import signal
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # files are replaced whole: nothing to save
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer import console, storage
+from trainer.attempts import USER_ERRORS, refuse
+from trainer.flags import Parser, use_values
+from trainer.use.places import WEIGHTS, resolve
+
+EXAMPLES = """\
+examples:
+  python -m trainer.export outputs/2026-11-21/10-00-00
+  python -m trainer.export outputs/2026-11-21/10-00-00 --format torch --out deployed
+
+RUN is a run folder, a checkpoint or a sweep's folder (its best run). Writes model.onnx and
+model.pt2 into RUN/export: images uint8 (N, 3, 32, 32) in RGB go in, logits and probabilities
+(N, classes) in float32 come out; the normalisation is inside, the class names are in the metadata.
+Each file is run on 100 images and compared with the model before it is written."""
+FILES = {"onnx": "model.onnx", "torch": "model.pt2"}
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exports, checks and prints; returns the exit code."""
+    parser = Parser(
+        "export",
+        "RUN [--format FORMAT] [--weights WHICH] [--out FOLDER] [data.root=FOLDER]",
+        "Writes a trained model as ONNX and torch.export files, checked.",
+        EXAMPLES,
+    )
+    parser.add_argument(
+        "--format", choices=(*FILES, "both"), default="both", help="default: %(default)s"
+    )
+    parser.add_argument("--weights", choices=WEIGHTS, help="default: best, where there are some")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write there instead")
+    try:
+        words = parser.read(arguments)
+        if len(words.paths) != 1:
+            raise ValueError("name one run folder, checkpoint or sweep; --help shows the usage")
+        place = resolve(Path(words.paths[0]), words.flags.weights)
+        values = use_values(words.overrides)
+        for key in values:
+            if not key.startswith("data."):
+                raise ValueError(f"{key}: an exported model is fp32, from the CPU")
+        kinds = {k: n for k, n in FILES.items() if words.flags.format in (k, "both")}
+        check_packages(kinds)
+        folder = place.result_folder("export", words.flags.out)
+        from trainer.use.deployed import export  # torch takes seconds
+        from trainer.use.trained import load_trained
+
+        trained = load_trained(place, values | {"device": "cpu", "amp": "none"})
+        storage.make_folder(folder.absolute())
+        head = [trained.title(), *(f"note: {note}" for note in trained.notes)]
+        text = "\n".join([*head, *export(trained, kinds, folder)])
+        return 0 if console.say(text, sys.stdout) else 1
+    except USER_ERRORS as error:
+        return refuse(error).code
+
+
+def check_packages(kinds: Sequence[str] | dict[str, str]) -> None:
+    """Raises ValueError if a format needs a package that is not installed."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if "onnx" in kinds and missing:
+        raise ValueError(
+            f"--format onnx: needs {', '.join(missing)}: pip install 'trainer[export]'; "
+            "--format torch needs nothing more"
+        )
+
+
+if __name__ == "__main__":
+    code = main()
+    console.finish(sys.stdout)
+    sys.exit(code)

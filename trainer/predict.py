@@ -1,0 +1,78 @@
+"""`python -m trainer.predict`: what a trained model takes image files for."""
+
+import os
+import signal
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # nothing is written
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer import console
+from trainer.attempts import USER_ERRORS, refuse
+from trainer.flags import Parser, use_values
+from trainer.use.places import WEIGHTS, resolve
+
+EXAMPLES = """\
+examples:
+  python -m trainer.predict outputs/2026-11-21/10-00-00 cat.jpg dog.png
+  python -m trainer.predict outputs/2026-11-21/10-00-00 photos 'more/**/*.png' --top 5 --json
+
+RUN is a run folder, a checkpoint or a sweep's folder (its best run). IMAGE is a file, a folder or a
+pattern. An image may have any size and mode: of an animation the first frame, transparent pixels
+over white, turned as EXIF says; its centre square is resized to 32x32 (antialiased, bilinear), and
+one of 32x32 pixels stays as it is. Computes in fp32 like an exported model; amp=bf16 asks for less.
+If one file cannot be read, all such are named, nothing is predicted and the exit code is 1."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Predicts and prints; returns the exit code."""
+    parser = Parser(
+        "predict",
+        "RUN IMAGE... [--top K] [--weights WHICH] [--json] [key=value ...]",
+        "The classes that a trained model takes image files for, most probable first.",
+        EXAMPLES,
+    )
+    parser.add_argument("--top", type=int, default=3, metavar="K", help="classes shown (3)")
+    parser.add_argument("--weights", choices=WEIGHTS, help="default: best, where there are some")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    try:
+        words = parser.read(arguments)
+        if len(words.paths) < 2:
+            raise ValueError("name a run and at least one image; --help shows the usage")
+        place = resolve(Path(words.paths[0]), words.flags.weights)
+        values: dict[str, object] = {"amp": "none"} | use_values(words.overrides)
+        from trainer.use import images, predicted  # torch takes seconds
+        from trainer.use.trained import load_trained
+
+        paths = images.find_images(words.paths[1:])
+        pictures, errors = images.read_images(paths)
+        for error in errors:
+            console.say(str(error), sys.stderr)
+        if errors:
+            raise OSError(predicted.unreadable(paths, errors))
+        trained = load_trained(place, values)
+        predicted.check_top(words.flags.top, trained.classes)
+        result = predicted.predict(trained, pictures, words.flags.top)
+    except USER_ERRORS as error:
+        return refuse(error).code
+    if words.flags.json:
+        found = {
+            "checkpoint": str(trained.commit.path),
+            "images": [prediction.values() for prediction in result],
+        }
+        text = json.dumps(found, indent=2)
+    else:
+        head = [trained.title(), *(f"note: {note}" for note in trained.notes)]
+        text = "\n".join([*head, *predicted.lines(result)])
+    return 0 if console.say(text, sys.stdout) else 1
+
+
+if __name__ == "__main__":
+    code = main()
+    console.finish(sys.stdout)
+    sys.exit(code)
