@@ -83,7 +83,7 @@ def everything(run: Run) -> dict[str, torch.Tensor]:
         for name, value in state.items()
         if isinstance(value, torch.Tensor)
     }
-    sums = {f"sums/{name}": value for name, value in run.sums.state_dict().items()}
+    sums = {f"sums/{name}": value for name, value in run.sums.total().items()}
     average = {f"ema/{name}": value for name, value in run.evaluated.state_dict().items()}
     held = run.model.state_dict() | average | slots | sums
     return {k: v.cpu().clone() for k, v in held.items()}

@@ -160,5 +160,5 @@ def _fresh_state(commit: checkpoint.Commit) -> dict[str, object]:
     again = Run.build(run.config)
     state["model"], state["ema"] = again.model.state_dict(), again.evaluated.state_dict()
     state["rng"] = state["rng"] | {"torch": torch.Generator().manual_seed(77).get_state()}
-    state["partial"] = run.sums.state_dict()
+    state["partial"] = run.sums.total()
     return state

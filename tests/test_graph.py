@@ -125,7 +125,7 @@ def test_an_epoch_resumed_in_the_middle_reads_the_right_rows_and_lrs() -> None:
     again.model.load_state_dict(cut.model.state_dict())
     again.optimizer.load_state_dict(copy.deepcopy(cut.optimizer.state_dict()))
     again.scheduler.load_state_dict(cut.scheduler.state_dict())
-    again.sums.load_state_dict(cut.sums.state_dict(), 3)
+    again.sums.load_state_dict(cut.sums.total(), 3)
     third = again.static()
     third.begin(TABLES[0])
     for step in range(3, STEPS):

@@ -16,6 +16,7 @@ from pathlib import Path
 from trainer import __version__, console, door, help_text, sweep_jobs
 from trainer.arguments import CONF
 from trainer.attempts import FULL_ERROR, STOPS, USER_ERRORS, attempt, refuse
+from trainer.launch import Launch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +25,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 failed, 2 bad configuration or arguments, 130 SIGINT, 143 SIGTERM.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    launch = Launch.from_environment()
+    if launch.processes == 1:
+        return answer(arguments)
+    from trainer.team import again, own_team  # torch takes seconds
+
+    if not launch.leads:
+        return own_team().follow()
+    if launch.restarts and (folder := own_team().board.remembered()) is not None:
+        arguments = again(arguments, folder)
+    code = answer(arguments)
+    own_team().end(code)
+    return code
+
+
+def answer(arguments: list[str]) -> int:
+    """Does what the arguments ask for; returns the exit code."""
     try:
         if help_text.wanted(arguments):
             return show(help_text.text())
@@ -49,6 +66,10 @@ def show(text: str) -> int:
 def carry_out(plan: door.Start | door.Resume | door.Sweep, arguments: Sequence[str]) -> int:
     """Runs what the door let in."""
     command = ["python", "-m", "trainer", *arguments]
+    if Launch.from_environment().processes > 1:
+        from trainer.team import own_team
+
+        own_team().board.remember(str(plan.folder))
     if isinstance(plan, door.Resume):
         return attempt(plan.config, plan.folder, plan.commit, command).code
     return through_hydra(plan, command)

@@ -1,19 +1,22 @@
 """A run as a command sees it: what it came to, as an exit code and a line."""
 
+import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer import console
 from trainer.config import Config
+from trainer.launch import Launch
 from trainer.storage import DamagedFile
 
 if TYPE_CHECKING:
     from trainer.checkpoint import Commit
+    from trainer.distributed import Peers
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TRACEBACKS = os.environ.get(FULL_ERROR) == "1"
@@ -44,16 +47,31 @@ class Outcome:
 def attempt(
     config: Config, folder: Path, commit: "Commit | None", command: Sequence[str]
 ) -> Outcome:
-    """One run, new or resumed, in its locked folder."""
+    """One run, new or resumed, in its locked folder; by all processes, where there are several."""
     from trainer.session import run_session  # torch takes seconds
     from trainer.signals import Stopped
 
     try:
-        return Outcome(0, run_session(config, folder, commit, command))
+        with _together(config, folder) as peers:
+            return Outcome(0, run_session(config, folder, commit, command, peers))
     except Stopped as stopped:
         return Outcome(128 + stopped.signal)
     except USER_ERRORS as error:
         return refuse(error)
+
+
+@contextlib.contextmanager
+def _together(config: Config, folder: Path) -> "Generator[Peers]":
+    """This process alone, or with those that the launcher started beside it."""
+    if Launch.from_environment().processes == 1:
+        from trainer.distributed import ALONE
+
+        yield ALONE
+        return
+    from trainer.team import own_team
+
+    with own_team().leading(config, folder) as peers:
+        yield peers
 
 
 def refuse(error: Exception) -> Outcome:

@@ -109,7 +109,11 @@ def load(path: Path) -> dict[str, Any]:
         DamagedFile: If it is not what was written, or not a checkpoint of this program.
         ValueError: If a newer program wrote it.
     """
-    content = storage.read_sealed(path)
+    return parse(storage.read_sealed(path), path)
+
+
+def parse(content: bytes, path: Path) -> dict[str, Any]:
+    """Like `load`, of verified bytes that came from a file."""
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign pickle can make it raise anything
@@ -191,13 +195,15 @@ def _older(place: Path) -> str:
     return ""
 
 
-def fingerprint(config: Config, *, precision: str, engine: str, data_sha256: str) -> dict[str, Any]:
+def fingerprint(
+    config: Config, *, precision: str, engine: str, data_sha256: str, processes: int
+) -> dict[str, Any]:
     """What must not change between a run and its continuation, a flat table of plain values."""
     return identity(config) | {
         "precision": precision,
         "engine": engine,
         "data.sha256": data_sha256,
-        "processes": 1,
+        "processes": processes,
     }
 
 
@@ -210,10 +216,31 @@ def saved_fingerprint(state: Mapping[str, Any]) -> dict[str, Any]:
     return BEFORE | state["fingerprint"] | identity(to_object(typed(state["config"])))
 
 
-def check_fingerprint(saved: Mapping[str, Any], current: Mapping[str, Any], path: Path) -> None:
-    """Raises ValueError, with key, saved and current value, for the first difference."""
+def check_fingerprint(
+    saved: Mapping[str, Any],
+    current: Mapping[str, Any],
+    path: Path,
+    *,
+    other_processes: bool = False,
+) -> None:
+    """Raises ValueError, with key, saved and current value, for the first difference.
+
+    Args:
+        saved: The checkpoint's.
+        current: The run's that is to go on.
+        path: The checkpoint.
+        other_processes: Whether another number of processes may go on.
+    """
+    before, now = saved.get("processes"), current.get("processes")
+    if before != now and not other_processes:
+        raise ValueError(
+            f"processes: the run was trained by {before}, and goes on bit for bit with {before} "
+            f"only; on_process_change=continue goes on with {now}, within rounding"
+        )
+    # how an update is carried out goes with the number of processes
+    free = ("processes", "engine") if before != now else ()
     for key in sorted(saved.keys() | current.keys()):
-        if saved.get(key) != current.get(key):
+        if key not in free and saved.get(key) != current.get(key):
             raise ValueError(
                 f"{key}={_plain(current.get(key))}: the run was trained with "
                 f"{key}={_plain(saved.get(key))} and cannot go on with another; "

@@ -36,6 +36,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "amp": ("auto", "none", "bf16", "fp16"),
     "engine": ("auto", "eager", "graph"),
     "on_horizon_change": ("error", *HORIZON_CHOICES),
+    "on_process_change": ("error", "continue"),
 }
 
 
@@ -65,6 +66,8 @@ class Config:
         resume: Run folder or checkpoint to go on from; `auto`: this folder's, if it has one.
         init: Checkpoint to take the initial weights from.
         on_horizon_change: What the schedule does if a resumed run gets another length.
+        on_process_change: `continue` lets another number of processes go on with a run, which is
+            not bit for bit; `error` refuses.
         data: Data set and loader.
         model: Network.
         optimizer: Optimizer and parameter groups.
@@ -92,6 +95,7 @@ class Config:
     resume: str | None = None
     init: str | None = None
     on_horizon_change: str = "error"
+    on_process_change: str = "error"
     data: data_options.DataOptions = MISSING
     model: model_options.ModelOptions = MISSING
     optimizer: optimizer_options.OptimizerOptions = MISSING

@@ -130,6 +130,19 @@ def logging_to(folder: Path, *, quiet: bool) -> Generator[None]:
         file.close()
 
 
+@contextmanager
+def silent() -> Generator[None]:
+    """Says nothing: another process speaks for this one."""
+    before = log.disabled
+    shown, warnings.showwarning = warnings.showwarning, _show_warning
+    log.disabled = True
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
+        log.disabled = before
+
+
 class EpochBar:
     """A tqdm bar over the updates of an epoch; does nothing unless it is wanted.
 

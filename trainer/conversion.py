@@ -23,6 +23,7 @@ RUNTIME = {
     "on_horizon_change",
     "early_stopping.patience",  # ends a run, as `epochs` does; the updates before it are the same
     "early_stopping.min_delta",
+    "on_process_change",
     "data.root",
     "data.download",
     "data.url",

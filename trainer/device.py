@@ -6,22 +6,34 @@ from pathlib import Path
 
 import torch
 
+from trainer.launch import Launch
+
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, launch: Launch | None = None) -> torch.device:
     """The device that `device=<name>` means on this machine.
+
+    Args:
+        name: The key's value.
+        launch: Of several processes, each takes a GPU of its own.
 
     Raises:
         ValueError: If it names a CUDA device that is not there.
     """
+    launch = launch or Launch()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cpu":
         return device
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    device = torch.device("cuda", device.index or 0)
+    device = torch.device("cuda", device.index or launch.local_rank)
+    if launch.local_processes > count > 0:
+        raise ValueError(
+            f"device={name}: {launch.local_processes} processes need a GPU each, this machine has "
+            f"{count}; start {count}, or use device=cpu"
+        )
     if device.index >= count:
         raise ValueError(f"device={name}: this machine has {count} CUDA devices; use device=auto")
     # Events, pinned memory and streams belong to the current device unless told otherwise.
@@ -46,7 +58,9 @@ def choose_precision(amp: str, device: torch.device) -> str:
     return amp
 
 
-def choose_engine(engine: str, device: torch.device, *, loader: str, cycles_momentum: bool) -> str:
+def choose_engine(
+    engine: str, device: torch.device, *, loader: str, cycles_momentum: bool, processes: int = 1
+) -> str:
     """`eager` or `graph`: what `engine=<engine>` means for a run.
 
     Raises:
@@ -57,6 +71,8 @@ def choose_engine(engine: str, device: torch.device, *, loader: str, cycles_mome
         reason = "needs a CUDA device"
     elif loader != "device":
         reason = f"cannot capture data.loader={loader}; data.loader=device gives the same batches"
+    elif processes > 1:
+        reason = f"cannot capture the exchange of {processes} processes"
     elif cycles_momentum:
         reason = "cannot capture a momentum that changes; scheduler.cycle_momentum=false keeps it"
     if engine == "graph" and reason is not None:

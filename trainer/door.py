@@ -15,6 +15,7 @@ from trainer.config import Config
 from trainer.conversion import flat, put, read_saved, to_object
 from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
+from trainer.launch import Launch
 
 if TYPE_CHECKING:
     from trainer.checkpoint import Commit
@@ -85,7 +86,9 @@ def check(configs: Sequence[Config]) -> None:
         ValueError: If schedule, device or parameter groups do not fit the run or the machine.
         FileNotFoundError: If the data set or the `init` checkpoint is missing.
     """
+    launch = Launch.from_environment()
     for config in configs:
+        launch.check(config)
         config.resolve_schedule()
     for config in configs:
         provide_data(config)
@@ -94,11 +97,15 @@ def check(configs: Sequence[Config]) -> None:
     from trainer.optimizers.build import parameter_groups
 
     for config in configs:
-        chosen = device.choose_device(config.device)
+        chosen = device.choose_device(config.device, launch)
         device.choose_precision(config.amp, chosen)
         cycles = config.resolve_schedule().momentum is not None
         device.choose_engine(
-            config.engine, chosen, loader=config.data.loader, cycles_momentum=cycles
+            config.engine,
+            chosen,
+            loader=config.data.loader,
+            cycles_momentum=cycles,
+            processes=launch.processes,
         )
         parameter_groups(config.optimizer, parameters_of(config.model))
         if config.init:
@@ -197,6 +204,7 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
 
     commit = checkpoint.find(place)
     config = _saved_config(commit, overrides)
+    Launch.from_environment().check(config)
     config.resolve_schedule()
     provide_data(config)
     return Resume(config, folder, commit)
@@ -206,6 +214,7 @@ def _resume_auto(config: Config, folder: Path, locks: contextlib.ExitStack) -> R
     locks.enter_context(folders.locked(folder))
     from trainer import checkpoint
 
+    Launch.from_environment().check(config)
     commit = checkpoint.find(folder)
     config.anchor()
     provide_data(config)
@@ -231,6 +240,7 @@ def _saved_config(commit: "Commit", overrides: list[Override]) -> Config:
     node = read_saved(saved, commit.path)
     node.resume = None
     node.on_horizon_change = "error"  # a choice was for the change it was made for
+    node.on_process_change = "error"
     known = list(flat(cast(dict[str, Any], OmegaConf.to_container(node))))  # newer keys, too
     for override in overrides:
         key = override.key_or_group

@@ -7,10 +7,12 @@ from typing import Protocol
 import torch
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
+from torch.nn.parallel import DistributedDataParallel
 
 from trainer.data.build import Loader
 from trainer.data.epoch_table import EpochTable
 from trainer.data.mixup import Targets
+from trainer.distributed import ALONE, Peers
 from trainer.objective import Classification
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.weight_average import WeightAverage
@@ -25,7 +27,8 @@ class EpochSums:
     Attributes:
         step: int64: updates completed in the epoch. On the device, because a captured update reads
             its place from it.
-        losses: `(steps_per_epoch,)` float32: the mean loss of each batch so far, else 0.
+        losses: `(steps_per_epoch,)` float32: the mean loss of each batch so far, else 0; of several
+            processes, each one's part of it.
         score: float64: what the objective counts, for classes the images classified rightly as
             they were trained on.
         skipped: int64: updates left out by the GradScaler.
@@ -62,19 +65,23 @@ class EpochSums:
         self.score.zero_()
         self.skipped.zero_()
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Copies on the CPU."""
+    def total(self, peers: Peers = ALONE) -> dict[str, torch.Tensor]:
+        """Copies on the CPU, summed over the processes, all of which skip the same updates."""
         return {
-            "losses": self.losses.cpu().clone(),
-            "score": self.score.cpu().clone(),
+            "losses": peers.sum(self.losses).cpu().clone(),
+            "score": peers.sum(self.score).cpu().clone(),
             "skipped": self.skipped.cpu().clone(),
         }
 
-    def load_state_dict(self, state: dict[str, torch.Tensor], step: int) -> None:
-        """Goes on from `state`, after `step` updates of the epoch."""
+    def load_state_dict(
+        self, state: dict[str, torch.Tensor], step: int, peers: Peers = ALONE
+    ) -> None:
+        """Goes on from a total, after `step` updates of the epoch; the first process keeps it."""
         self.step.fill_(step)
-        self.losses.copy_(state["losses"])
-        self.score.copy_(state["score"] if "score" in state else state["correct"])  # its old name
+        if peers.leads:
+            self.losses.copy_(state["losses"])
+            # "correct" is its name in older checkpoints
+            self.score.copy_(state["score"] if "score" in state else state["correct"])
         self.skipped.copy_(state["skipped"])
 
 
@@ -90,6 +97,10 @@ class Update:
         clip_norm: Largest gradient norm; None: not clipped.
         objective: Loss and score; None: of classes, without label smoothing.
         average: Of the weights; None: not wanted.
+        processes: How many share each batch.
+
+    Attributes:
+        parallel: The model with its gradients averaged over the processes; None: one process.
     """
 
     def __init__(
@@ -103,7 +114,9 @@ class Update:
         clip_norm: float | None = None,
         objective: Classification | None = None,
         average: WeightAverage | None = None,
+        processes: int = 1,
     ) -> None:
+        self.parallel: DistributedDataParallel | None = None
         self.model = model
         self.optimizer = optimizer
         self.precision = precision
@@ -112,6 +125,7 @@ class Update:
         self.clip_norm = clip_norm
         self.objective = objective or Classification()
         self.average = average
+        self.processes = processes
 
     def __call__(self, images: torch.Tensor, labels: Targets, sums: EpochSums) -> None:
         """Trains on one batch.
@@ -124,13 +138,15 @@ class Update:
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=images.device)
         micro = -(-len(labels) // self.accumulate)
-        for some_images, some_labels in zip(images.split(micro), labels.split(micro), strict=True):
-            with autocast(images.device, self.precision):
-                logits = self.model(some_images)
-            loss = self.objective.loss(logits.float(), some_labels)
-            if self.accumulate > 1:  # the mean over the batch, whatever the size of the last part
-                loss = loss * (len(some_labels) / len(labels))
-            self.scaler.scale(loss).backward()
+        parts = list(zip(images.split(micro), labels.split(micro), strict=True))
+        for number, (some_images, some_labels) in enumerate(parts, 1):
+            with self._exchange(last=number == len(parts)):
+                with autocast(images.device, self.precision):
+                    logits = (self.parallel or self.model)(some_images)
+                loss = self.objective.loss(logits.float(), some_labels)
+                if self.accumulate > 1:  # the mean over the batch, however large the last part
+                    loss = loss * (len(some_labels) / len(labels))
+                self.scaler.scale(loss).backward()
             total = total + loss.detach()
             sums.score += self.objective.score(logits.detach(), some_labels)
         if self.clip_norm is not None:
@@ -139,7 +155,13 @@ class Update:
         self._step(sums)
         if self.average is not None:
             self.average.update()
-        sums.add(total)
+        sums.add(total / self.processes if self.processes > 1 else total)
+
+    def _exchange(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
+        """Processes exchange the gradients of a batch once, with those of its last part."""
+        if last or self.parallel is None:
+            return contextlib.nullcontext()
+        return self.parallel.no_sync()
 
     def _step(self, sums: EpochSums) -> None:
         if not self.scaler.is_enabled():

@@ -34,10 +34,15 @@ class FiniteWatch:
         Raises:
             FloatingPointError: If a loss is not finite.
         """
-        done = self.run.progress.step_in_epoch
-        if done % self.run.config.log.every_steps == 0:
+        done, together = self.run.progress.step_in_epoch, self.run.peers.count > 1
+        due = done % self.run.config.log.every_steps == 0
+        # When a copy arrives differs from process to process, but they must stop at one update.
+        reading = self.reader.wait() if together and due else None
+        if due:
             self.reader.request(done)
-        if (reading := self.reader.poll()) is None:
+        if not together:
+            reading = self.reader.poll()
+        if reading is None:
             return None
         newest, bad = reading
         if bad is not None:
@@ -76,7 +81,8 @@ class FiniteWatch:
     def _stop_at(self, place: int) -> None:
         run = self.run
         k = run.progress.step - run.progress.step_in_epoch + place
-        loss, lr = float(run.sums.losses[place]), run.history.lrs[k][0]
+        loss = float(self.reader.read(run.progress.step_in_epoch)[place])
+        lr = run.history.lrs[k][0]
         raise FloatingPointError(
             f"the loss is {loss} at update {k} (epoch {run.progress.epoch + 1}, step {place}) with "
             f"LR {lr:g}; {self.last_good()}; a lower optimizer.lr, a longer warm-up or clip_norm "

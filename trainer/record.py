@@ -1,10 +1,10 @@
 """What a run writes into its folder while it trains: its commits, and the views behind them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer import checkpoint, console
+from trainer import checkpoint, console, summary
 from trainer.commits import Commits
 from trainer.console import log
 from trainer.logs import Views
@@ -17,11 +17,13 @@ class Record:
     Args:
         run: The run.
         folder: Its folder.
+        command: The command line, for `summary.json`.
     """
 
-    def __init__(self, run: Run, folder: Path) -> None:
+    def __init__(self, run: Run, folder: Path, command: Sequence[str] = ()) -> None:
         self.run = run
         self.folder = folder
+        self.command = command
         self.views = Views(
             folder,
             [group["name"] for group in run.optimizer.param_groups],
@@ -36,12 +38,14 @@ class Record:
         A new run commits here, and can be resumed from then; so does one that was changed.
         """
         run = self.run
-        if changed or not checkpoint.commits(self.folder):
+        if run.peers.largest(changed or not checkpoint.commits(self.folder)):
             self.commits.begin(run.state_dict(), self._write(best=False), lambda: None)
             self.commits.wait()
         # what a kill behind the last commit left
         checkpoint.rotate(self.folder, run.progress.step, run.config.checkpoint.keep_last)
         self.views.rebuild(run.history)
+        summary.write_config(self.folder, run.config)
+        self._summarise("running")
 
     def begin(self, *, best: bool, line: str | None = None) -> None:
         """Commits the state as it is now; the views, and a line, follow once it is durable.
@@ -72,9 +76,29 @@ class Record:
         self.commits.wait()
         return _newest(self.folder)
 
-    def finish(self) -> None:
-        """Makes the views durable and complete; raises OSError if one still cannot be written."""
+    def finish(self, **results: Any) -> None:
+        """Makes the views durable and complete, and notes that the run is done.
+
+        Args:
+            results: Further entries of `summary.json`.
+
+        Raises:
+            OSError: If one of the files still cannot be written.
+        """
         self.views.finish(self.run.history)
+        self._summarise("done", **results)
+
+    def note_end(self, status: str, **more: str) -> None:
+        """Notes in `summary.json` how a run ended early; a full disk must not hide that.
+
+        Without a first commit there is no run: the same command can start it.
+        """
+        if not checkpoint.commits(self.folder):
+            return
+        try:
+            self._summarise(status, **more)
+        except OSError as error:
+            log.warning("warning: %s", console.one_line(error))
 
     def close(self) -> None:
         """Ends what is under way, whatever else went wrong."""
@@ -84,6 +108,9 @@ class Record:
             log.warning("warning: %s", console.one_line(error))
         self.commits.close()
         self.views.close()
+
+    def _summarise(self, status: str, **more: Any) -> None:
+        summary.write_summary(self.folder, self.run, status=status, command=self.command, **more)
 
     def _write(self, *, best: bool) -> Callable[[dict[str, Any]], None]:
         """What writes the state of now; its OSError says what is there to go on from."""
@@ -100,6 +127,46 @@ class Record:
                 raise OSError(error.errno, way_out) from error
 
         return write
+
+
+class NoRecord:
+    """A record that another process keeps: takes part in what all have to say, and writes nothing.
+
+    Args:
+        run: The run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def start(self, *, changed: bool) -> None:
+        """As in `Record`."""
+        if self.run.peers.largest(changed):
+            self.run.state_dict()
+
+    def begin(self, *, best: bool, line: str | None = None) -> None:
+        """As in `Record`; a state is gathered from all processes."""
+        del best, line
+        self.run.state_dict()
+
+    def poll(self) -> None:
+        """Nothing is under way here."""
+
+    def wait(self) -> None:
+        """Nothing is under way here."""
+
+    def last_good(self) -> str:
+        """The first process says it."""
+        return ""
+
+    def finish(self, **results: Any) -> None:
+        """Nothing to make durable."""
+
+    def note_end(self, status: str, **more: str) -> None:
+        """Nothing to note."""
+
+    def close(self) -> None:
+        """Nothing to end."""
 
 
 def _newest(folder: Path) -> str:

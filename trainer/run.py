@@ -13,7 +13,7 @@ from trainer import checkpoint
 from trainer.config import Config
 from trainer.data.build import Data, Loader, build_loader, load_data
 from trainer.data.device_loader import DeviceLoader
-from trainer.data.epoch_table import Augmentation
+from trainer.data.epoch_table import Augmentation, EpochTable
 from trainer.device import (
     choose_device,
     choose_engine,
@@ -21,6 +21,7 @@ from trainer.device import (
     environment,
     set_determinism,
 )
+from trainer.distributed import ALONE, Peers
 from trainer.engine import EagerEngine, Engine, EpochSums, Update
 from trainer.evaluation import Evaluator
 from trainer.graph import CapturedEvaluator, GraphEngine, StaticUpdate
@@ -28,6 +29,7 @@ from trainer.history import History, Progress
 from trainer.models.build import build_model
 from trainer.objective import Classification
 from trainer.optimizers.build import build_optimizer, place_lrs
+from trainer.random_state import load_random_state, random_state, seed_apart
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.weight_average import WeightAverage
 from trainer.weights import load_weights
@@ -55,6 +57,7 @@ class Run:
         steps_per_epoch: Updates in an epoch.
         progress: Where it stands.
         history: What the logs show.
+        peers: The processes that train it together.
     """
 
     config: Config
@@ -74,29 +77,38 @@ class Run:
     steps_per_epoch: int
     progress: Progress
     history: History
+    peers: Peers = ALONE
 
     @staticmethod
-    def build(config: Config) -> "Run":
-        """A run at its beginning.
+    def build(config: Config, peers: Peers = ALONE) -> "Run":
+        """A run at its beginning; several processes are not connected yet.
 
         Raises:
             ValueError: If the configuration does not fit the machine or the data.
             FileNotFoundError: If the data set is missing.
         """
         set_determinism(config.deterministic)
-        device = choose_device(config.device)
+        device = choose_device(config.device, peers.launch)
         precision = choose_precision(config.amp, device)
         data = load_data(config.data)
         steps = config.steps_per_epoch()
         loader = build_loader(
-            config.data, data.train, device, config.batch_size, mixup=config.mixup > 0
+            config.data,
+            data.train,
+            device,
+            config.batch_size,
+            mixup=config.mixup > 0,
+            share=(peers.rank, peers.count),
         )
         torch.manual_seed(config.seed)
         random.seed(config.seed)
         model = build_model(config.model, len(data.train.classes))
         model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        if peers.count > 1 and device.type == "cuda":  # statistics of the whole batch
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         model.train()
         average = WeightAverage(model, config.ema) if config.ema is not None else None
+        seed_apart(config.seed, peers)
         optimizer = build_optimizer(config.optimizer, model)
         scaler = GradScaler(device.type, enabled=precision == "fp16")
         scheduler = LRSchedule(
@@ -111,16 +123,20 @@ class Run:
             clip_norm=config.clip_norm,
             objective=Classification(config.label_smoothing),
             average=average,
+            processes=peers.count,
         )
         sums = EpochSums.zeros(steps, device)
         engine: Engine = EagerEngine(update, loader, scheduler, sums)
         evaluator: Evaluator | CapturedEvaluator
-        evaluator = Evaluator.on(data.evaluation, device, precision, flip=config.test_time_flip)
+        evaluator = Evaluator.on(
+            data.evaluation, device, precision, flip=config.test_time_flip, peers=peers
+        )
         captured = choose_engine(
             config.engine,
             device,
             loader=config.data.loader,
             cycles_momentum=scheduler.resolved.momentum is not None,
+            processes=peers.count,
         )
         if captured == "graph" and isinstance(loader, DeviceLoader):
             static = StaticUpdate(
@@ -145,6 +161,7 @@ class Run:
             steps_per_epoch=steps,
             progress=Progress(),
             history=History(),
+            peers=peers,
         )
 
     @property
@@ -164,6 +181,16 @@ class Run:
         """The network that is evaluated: with averaged weights, where they are wanted."""
         return self.model if self.average is None else self.average.model
 
+    def table(self, epoch: int) -> EpochTable:
+        """What an epoch, 0-based, does with each image."""
+        return self.augmentation.table(self.config.seed, epoch, len(self.data.train))
+
+    def connect(self) -> None:
+        """Averages the gradients over the processes from here on; all of them call this."""
+        if self.peers.count > 1:
+            images = self.loader.batch(self.table(0), 0)[0]
+            self.update.parallel = self.peers.wrap(self.model, images[:2])
+
     def fingerprint(self) -> dict[str, Any]:
         """What a continuation of this run must share with it."""
         return checkpoint.fingerprint(
@@ -171,6 +198,7 @@ class Run:
             precision=self.precision,
             engine="graph" if isinstance(self.engine, GraphEngine) else "eager",
             data_sha256=self.data.sha256,
+            processes=self.peers.count,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -187,8 +215,8 @@ class Run:
             "last_epoch": self.scheduler.last_epoch,
             "scaler": self.scaler.state_dict(),
             "progress": asdict(self.progress),
-            "rng": _rng_state(self.device),
-            "partial": self.sums.state_dict() if self.progress.step_in_epoch else None,
+            "rng": random_state(self.device, self.peers),
+            "partial": self.sums.total(self.peers) if self.progress.step_in_epoch else None,
             "history": self.history.state_dict(),
             "config": self.config.to_dict(),
             "fingerprint": self.fingerprint(),
@@ -203,7 +231,12 @@ class Run:
         """
         state = commit.state
         saved = checkpoint.saved_fingerprint(state)
-        checkpoint.check_fingerprint(saved, self.fingerprint(), commit.path)
+        checkpoint.check_fingerprint(
+            saved,
+            self.fingerprint(),
+            commit.path,
+            other_processes=self.config.on_process_change == "continue",
+        )
         self.load_weights(state["model"], commit)
         if self.average is not None:
             self.average.load_state_dict(state["ema"])
@@ -214,9 +247,9 @@ class Run:
         self.progress = Progress(**state["progress"])
         self.history = History.from_state(state["history"])
         if state["partial"] is not None:
-            self.sums.load_state_dict(state["partial"], self.progress.step_in_epoch)
+            self.sums.load_state_dict(state["partial"], self.progress.step_in_epoch, self.peers)
         self._check_ledger()
-        _load_rng_state(state["rng"], self.device)
+        load_random_state(state["rng"], self.device, self.peers)
 
     def load_weights(self, weights: Mapping[str, torch.Tensor], commit: checkpoint.Commit) -> None:
         """Takes over weights and buffers alone.
@@ -236,18 +269,3 @@ class Run:
                     f"scheduler: update {k} was trained with LR {recorded}, the schedule now "
                     f"gives {computed}"
                 )
-
-
-def _rng_state(device: torch.device) -> dict[str, Any]:
-    state: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def _load_rng_state(state: Mapping[str, Any], device: torch.device) -> None:
-    torch.set_rng_state(state["torch"])
-    version, values, gauss = state["python"]
-    random.setstate((version, tuple(values), gauss))
-    if device.type == "cuda" and "cuda" in state:  # a run that began on a CPU has none
-        torch.cuda.set_rng_state(state["cuda"], device)

@@ -3,16 +3,16 @@
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from trainer import console, early_stopping, summary
+from trainer.agreement import EVERY, Agreement
 from trainer.console import log
-from trainer.data.epoch_table import EpochTable, EpochTables
+from trainer.data.epoch_table import EpochTables
 from trainer.epoch_row import epoch_row
 from trainer.finite import FiniteWatch
 from trainer.history import Row
 from trainer.loss_reader import LossReader
-from trainer.record import Record
+from trainer.record import NoRecord, Record
 from trainer.run import Run
 from trainer.signals import Stopped, StopRequest
 
@@ -23,7 +23,7 @@ class Training:
 
     Attributes:
         run: What is trained.
-        stop: Set when the run is asked to end early.
+        agreement: Says when the run is asked to end early.
         record: Its commits and views.
         finite: Stops the run if a loss is not finite.
         bar: Whether to draw a progress bar.
@@ -33,8 +33,8 @@ class Training:
     """
 
     run: Run
-    stop: StopRequest
-    record: Record
+    agreement: Agreement
+    record: Record | NoRecord
     finite: FiniteWatch
     bar: bool
     tables: EpochTables
@@ -42,16 +42,17 @@ class Training:
     seconds_before: float
 
     @staticmethod
-    def start(run: Run, folder: Path, stop: StopRequest, *, changed: bool = False) -> "Training":
+    def start(
+        run: Run, record: Record | NoRecord, stop: StopRequest, *, changed: bool = False
+    ) -> "Training":
         """Gets ready for the next update; a new or changed run commits here."""
-        record = Record(run, folder)
         training = Training(
             run=run,
-            stop=stop,
+            agreement=Agreement(stop, run.peers, every=EVERY if run.device.type == "cuda" else 1),
             record=record,
-            finite=FiniteWatch(run, LossReader(run.sums.losses), record.last_good),
-            bar=console.shows_bar(run.config.log.progress),
-            tables=_tables(run),
+            finite=FiniteWatch(run, LossReader(run.sums.losses, run.peers), record.last_good),
+            bar=run.peers.leads and console.shows_bar(run.config.log.progress),
+            tables=EpochTables(run.table, run.config.epochs, ahead=run.device.type == "cuda"),
             session_start=time.perf_counter(),
             seconds_before=run.progress.seconds,
         )
@@ -78,7 +79,7 @@ class Training:
             best = evaluated and self.is_best(row)
             ending = progress.epoch == epochs or bool(early_stopping.reason(run))
             due = progress.epoch % options.every_epochs == 0 or ending
-            stopping = self.stop.signal  # read once: it may come between the two questions
+            stopping = self.agreement.now()  # once: it may come between two questions
             line = console.epoch_line(row, run.data.split, epochs)
             if due or best or stopping is not None:
                 self.begin_commit(best=best, line=line)  # what was said can be resumed from
@@ -110,7 +111,7 @@ class Training:
             if (loss := self.finite.watch()) is not None:
                 bar.loss(loss)
             self.record.poll()
-            every, stopping = config.checkpoint.every_steps, self.stop.signal
+            every, stopping = config.checkpoint.every_steps, self.agreement.at_update()
             due = every and progress.step % every == 0 and step + 1 < steps
             if due or stopping is not None:
                 self.finite.check()
@@ -134,7 +135,7 @@ class Training:
         run, progress = self.run, self.run.progress
         evaluation = self.evaluate() if evaluated else None
         progress.seconds = self.seconds()
-        row = epoch_row(run, self.finite.reader.read(run.steps_per_epoch), evaluation)
+        row = epoch_row(run, run.sums.total(run.peers), evaluation)
         progress.skipped_updates += int(row["skipped_updates"])
         if evaluated:
             self.finite.check_evaluation(row)
@@ -147,7 +148,8 @@ class Training:
     def evaluate(self) -> tuple[float, float]:
         """Loss and accuracy of the evaluated images; a stop does not wait for them."""
         try:
-            return self.run.evaluator(self.run.evaluated, self.stop.check)
+            self.run.peers.copy_buffers(self.run.evaluated)
+            return self.run.evaluator(self.run.evaluated, self.agreement.check)
         except Stopped:
             self.begin_commit(best=False)
             self.record.wait()
@@ -184,13 +186,3 @@ class Training:
         if metric is not None and self.run.scheduler.observe(metric):
             lr = self.run.scheduler.get_last_lr()[0]
             log.info(f"plateau: the LR is reduced to {lr:g}")
-
-
-def _tables(run: Run) -> EpochTables:
-    config, images = run.config, len(run.data.train)
-    augmentation = run.augmentation
-
-    def make(epoch: int) -> EpochTable:
-        return augmentation.table(config.seed, epoch, images)
-
-    return EpochTables(make, config.epochs, ahead=run.device.type == "cuda")

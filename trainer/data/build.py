@@ -72,6 +72,7 @@ def build_loader(
     batch_size: int,
     *,
     mixup: bool = False,
+    share: tuple[int, int] = (0, 1),
 ) -> Loader:
     """The loader that `data.loader` names."""
     if option.loader == "torchvision":
@@ -85,6 +86,7 @@ def build_loader(
             padding=option.crop_padding,
             workers=option.workers,
             cutout=option.cutout,
+            share=share,
         )
     return DeviceLoader(
         images,
@@ -93,4 +95,5 @@ def build_loader(
         padding=option.crop_padding,
         cutout=option.cutout,
         mixup=mixup,
+        share=share,
     )

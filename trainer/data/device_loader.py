@@ -25,6 +25,8 @@ class DeviceLoader:
         padding: Black pixels on each side before the crop.
         cutout: Side of the square that is blanked; 0: none.
         mixup: Whether each image is blended with its partner.
+        share: Of several processes, which one this is and how many there are: each gets every
+            n-th row of a batch.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class DeviceLoader:
         padding: int,
         cutout: int = 0,
         mixup: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.batch_size = batch_size
+        self.share = share
         self.padding = padding
         self.cutout = cutout
         self.mixup = mixup
@@ -60,11 +64,12 @@ class DeviceLoader:
 
         Returns:
             Images `(n, 3, 32, 32)` float32, channels_last and normalised, and labels `(n,)` int64;
-            n is the batch size, or less in a short last batch.
+            n is the batch size, or less in a short last batch, or this process's share.
         """
         self.load(table)
-        rows = self.rows[step * self.batch_size : (step + 1) * self.batch_size]
-        return self.cut(rows, self.weights[step])
+        mine, processes = self.share
+        start, stop = step * self.batch_size, (step + 1) * self.batch_size
+        return self.cut(self.rows[start:stop][mine::processes], self.weights[step])
 
     def load(self, table: EpochTable) -> None:
         """Puts an epoch's table on the device, behind what the device is still to do."""

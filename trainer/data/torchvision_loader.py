@@ -30,6 +30,7 @@ class TorchvisionLoader:
         padding: Black pixels on each side before the crop.
         workers: Processes; 0: in this one.
         cutout: Side of the square that is blanked; 0: none.
+        share: As in `DeviceLoader`.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class TorchvisionLoader:
         padding: int,
         workers: int,
         cutout: int = 0,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.device = device
-        self.sampler = TableSampler(batch_size)
+        self.sampler = TableSampler(batch_size, share)
         self.loader = DataLoader(
             AugmentedImages(images, padding, cutout),
             batch_sampler=self.sampler,
@@ -80,10 +82,12 @@ class TableSampler(Sampler[list[Row]]):
 
     Args:
         batch_size: Rows per batch.
+        share: As in `DeviceLoader`.
     """
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, share: tuple[int, int] = (0, 1)) -> None:
         self.batch_size = batch_size
+        self.share = share
         self.rows: list[Row] = []
         self.partners: list[Row] = []
 
@@ -101,9 +105,10 @@ class TableSampler(Sampler[list[Row]]):
 
     def __iter__(self) -> Iterator[list[Row]]:
         """Batches of rows; with mixup the rows that are blended into them come behind."""
+        mine, processes = self.share
         for start in range(0, len(self.rows), self.batch_size):
             batch = slice(start, start + self.batch_size)
-            yield self.rows[batch] + self.partners[batch]
+            yield self.rows[batch][mine::processes] + self.partners[batch][mine::processes]
 
     def __len__(self) -> int:
         """Batches left in the epoch."""

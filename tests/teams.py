@@ -1,0 +1,35 @@
+"""Several trainer processes that train one run, as a launcher would start them."""
+
+import functools
+import os
+import socket
+from pathlib import Path
+
+from trainer.processes import TrainerProcess
+
+
+def start_team(arguments: list[str], folder: Path, processes: int) -> list[TrainerProcess]:
+    """One process per rank on this machine; the first one keeps the messages."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return [
+        TrainerProcess(arguments, folder, prepare=functools.partial(_be, rank, processes, port))
+        for rank in range(processes)
+    ]
+
+
+def team(arguments: list[str], folder: Path, processes: int, *, expect: int = 0) -> str:
+    """Runs to the end, checks each exit code, and returns what was printed."""
+    started = start_team(arguments, folder, processes)
+    codes = [process.code() for process in started]
+    said = "".join(process.out + process.err for process in started)
+    assert codes == [expect] * processes, f"exit codes {codes}:\n{said}"
+    return said
+
+
+def _be(rank: int, processes: int, port: int) -> None:
+    os.environ.update(
+        RANK=str(rank), WORLD_SIZE=str(processes), LOCAL_RANK=str(rank),
+        LOCAL_WORLD_SIZE=str(processes), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+    )  # fmt: skip
