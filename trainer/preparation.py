@@ -9,7 +9,7 @@ from trainer.config import Config
 from trainer.console import log
 from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
-from trainer.distributed import Peers
+from trainer.distributed import ALONE, Peers
 from trainer.run import Run
 from trainer.schedules.linter import lint
 
@@ -26,7 +26,7 @@ def shared_commit(commit: checkpoint.Commit | None, peers: Peers) -> checkpoint.
     return checkpoint.Commit(Path("checkpoint"), checkpoint.parse(content, Path("checkpoint")))
 
 
-def prepare(config: Config, commit: checkpoint.Commit | None, peers: Peers) -> Run:
+def prepare(config: Config, commit: checkpoint.Commit | None, peers: Peers = ALONE) -> Run:
     """Builds the run and, where asked for, takes over a checkpoint.
 
     Several processes are connected once each has come so far.

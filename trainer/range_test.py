@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trainer.config import Config
+from trainer.preparation import prepare
 from trainer.schedules.schedule import Curve, Schedule
 from trainer.schedules.span import Span
-from trainer.session import prepare
 
 SMOOTHING = 0.98  # fastai's; about the last 50 losses count
 DIVERGED = 4.0  # times the best smoothed loss; fastai's
