@@ -1,0 +1,94 @@
+"""Our side of a contest."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.measure import Contestant
+from trainer.data.device_loader import DeviceLoader
+from trainer.data.epoch_table import EpochTable, epoch_table
+from trainer.engine import EagerEngine
+from trainer.graph import GraphEngine, StaticUpdate
+from trainer.signals import StopRequest
+from trainer.train import Training
+
+
+def ours(name: str, run: Any, folder: Path) -> Contestant:
+    """`Training.train_epoch` of a run, some updates at a time.
+
+    Each block also pays for a whole epoch's table and a final reading of the losses.
+    """
+    folder.mkdir(parents=True)
+    training = Training.start(run, folder, StopRequest())
+    updates, progress = run.steps_per_epoch, run.progress
+
+    def advance(steps: int) -> float:
+        if progress.step_in_epoch + steps > updates:
+            progress.next_epoch()
+            run.sums.clear()
+        start, end = progress.step_in_epoch, progress.step_in_epoch + steps
+        run.steps_per_epoch = end
+        training.train_epoch()
+        run.steps_per_epoch = updates
+        return float(run.sums.losses[start:end].mean())
+
+    return Contestant(name, advance, run.config.deterministic, close=training.close)
+
+
+def first_table(run: Any) -> EpochTable:
+    """Order, crops and flips of a run's first epoch."""
+    data = run.config.data
+    return epoch_table(0, 0, len(run.data.train), padding=data.crop_padding, flip=data.flip)
+
+
+class FrozenLoader:
+    """Gives one batch again and again.
+
+    Args:
+        loader: Gave it.
+        table: Of an epoch, whose first batch is kept.
+    """
+
+    def __init__(self, loader: DeviceLoader, table: EpochTable) -> None:
+        self.device, self.batch_size = loader.device, loader.batch_size
+        self.images, self.labels = loader.batch(table, 0)
+
+    def load(self, table: EpochTable) -> None:
+        """Does nothing."""
+
+    def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The batch, whichever is asked for."""
+        return self.images, self.labels
+
+    def batch_at(self, step: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The batch, whichever is asked for."""
+        return self.images, self.labels
+
+
+def frozen_batch(run: Any) -> Contestant:
+    """Our update on one and the same batch, by the same engine: training without the loader."""
+    table = first_table(run)
+    loader: Any = FrozenLoader(run.loader, table)
+    if isinstance(run.engine, GraphEngine):
+        engine: Any = GraphEngine(
+            StaticUpdate(
+                run.update,
+                loader,
+                run.scheduler,
+                run.sums,
+                steps_per_epoch=run.steps_per_epoch,
+                images=run.steps_per_epoch * loader.batch_size,
+            )
+        )
+    else:
+        engine = EagerEngine(run.update, loader, run.scheduler, run.sums)
+
+    def advance(steps: int) -> float:
+        run.sums.clear()
+        engine.begin(table)
+        for step in range(steps):
+            engine.train_on(step)
+        return float(run.sums.losses[:steps].mean())
+
+    return Contestant("frozen batch", advance, run.config.deterministic)

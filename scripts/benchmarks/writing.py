@@ -1,0 +1,117 @@
+"""Suite `writing`: what logs and checkpoints cost.
+
+Two trainings take turns, an epoch of `--steps` updates each. One only trains and evaluates (500
+images); the other also makes its row, commits, and writes metrics.jsonl, lr.csv and TensorBoard's
+event file, and waits until all of it is durable: nothing is hidden behind the next epoch. Then
+commits beside bare writes of as many bytes, and commits of a run of 1, 30 and 100 epochs.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Row, figure, in_turn, settle, spread, target
+from benchmarks.setting import Setting
+from trainer import checkpoint
+from trainer.evaluation import Evaluator
+from trainer.signals import StopRequest
+from trainer.train import Training
+
+EPOCH = 390  # updates in an epoch of CIFAR-10 at batch 128
+LENGTHS = (1, 30, 100)  # epochs that a committed history has
+
+
+def run(setting: Setting, folder: Path) -> Row:
+    """The suite."""
+    size = f"data.train_size={setting.steps * setting.batch_size}"
+    trainings = [start(setting.build(size, "epochs=100000"), folder / n) for n in ("bare", "all")]
+    epochs = {
+        "epoch, nothing written": timed(lambda: bare(trainings[0])),
+        "epoch, logs and checkpoint": timed(lambda: everything(trainings[1])),
+    }
+    for epoch in epochs.values():
+        epoch()
+    rows = [spread(name, times) for name, times in in_turn(epochs, setting.repeats).items()]
+    without, with_all = rows
+    extra = [b - a for a, b in zip(without["all_ms"], with_all["all_ms"], strict=True)]
+    update = without["median_ms"] / setting.steps
+    share = statistics.median(extra) / (EPOCH * update)
+    commits, size = commit_rows(trainings[0].run, folder, setting.repeats)
+    for training in trainings:
+        training.close()
+    print(f"a commit is {size:,} bytes; an update took {update:.2f} ms here")
+    figures = [
+        figure("time: commit / bare write + fsync", commits[0], commits[-1]),
+        figure("time: commit after 100 epochs / after 1", commits[2], commits[0]),
+        {
+            "name": f"share: logs and checkpoint / epoch of {EPOCH} updates",
+            "value": share,
+            **target(share, at_most=0.05),
+        },
+    ]
+    return {"bytes": size, "rows": rows, "tables": {"commits": commits}, "figures": figures}
+
+
+def timed(action: Callable[[], object]) -> Callable[[], float]:
+    """An action that returns its seconds."""
+
+    def clocked() -> float:
+        settle()
+        start = time.perf_counter()
+        action()
+        settle()
+        return time.perf_counter() - start
+
+    return clocked
+
+
+def start(run: Any, folder: Path) -> Training:
+    """A training that evaluates on few images."""
+    folder.mkdir(parents=True)
+    evaluation = run.data.evaluation
+    few = evaluation.slice(0, min(500, len(evaluation)))
+    run.evaluator = Evaluator.on(few, run.device, run.precision)
+    return Training.start(run, folder, StopRequest())
+
+
+def bare(training: Training) -> None:
+    """Trains and evaluates an epoch."""
+    training.train_epoch()
+    training.evaluate()
+    training.run.progress.next_epoch()
+    training.run.sums.clear()
+
+
+def everything(training: Training) -> None:
+    """Trains, evaluates and writes an epoch, and waits for the disk."""
+    training.train_epoch()
+    training.finish_epoch(evaluated=True)
+    training.begin_commit(best=True)
+    training.record.wait()
+
+
+def commit_rows(run: Any, folder: Path, repeats: int) -> tuple[list[Row], int]:
+    """Times of commits with histories of some lengths, and of a bare write as large."""
+    place, numbers, lrs = folder / "commits", iter(range(1, 10**6)), [*run.history.lrs]
+
+    def commit(epochs: int) -> None:
+        run.history.lrs[:] = [[0.04]] * (EPOCH * epochs)
+        checkpoint.save(place, run.state_dict(), next(numbers), keep_last=2, best=False)
+
+    def write() -> None:
+        with (folder / "written").open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        (folder / "written").unlink()
+
+    commit(LENGTHS[0])
+    files = {s.st_ino: s.st_size for s in map(Path.stat, place.glob("checkpoints/*"))}
+    content = os.urandom(sum(files.values()))
+    actions = {f"commit, epoch {n}": timed(lambda n=n: commit(n)) for n in LENGTHS}
+    times = in_turn(actions | {"bare write + fsync": timed(write)}, max(repeats, 2))
+    run.history.lrs[:] = lrs
+    return [spread(name, values) for name, values in times.items()], len(content)
