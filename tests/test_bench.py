@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -238,8 +239,8 @@ def test_writing_is_timed_with_and_without(setting: Setting) -> None:
 
 def test_scaling_has_a_row_for_each_size(setting: Setting) -> None:
     before = torch.get_num_threads()
-    rows = scaling.by_batch(setting, setting.folder, [4, 16], [1, 2])
-    assert [(row["batch"], row["threads"]) for row in rows] == [(4, 1), (4, 2), (16, 1), (16, 2)]
+    rows = scaling.by_batch(setting, setting.folder, [4, 16], [1])
+    assert [(row["batch"], row["threads"]) for row in rows] == [(4, 1), (16, 1)]
     assert all(row["images/s"] > 0 for row in rows)
     assert torch.get_num_threads() == before
 
@@ -265,8 +266,8 @@ def test_the_first_update_of_a_process_is_seen_from_outside(setting: Setting) ->
     preview = startup.imported("preview", startup.ANSWERS["preview"])
     assert preview["modules"] > 100
     assert preview["heavy"] == "hydra"
-    wrong = dataclasses.replace(setting, device="cuda:99")
-    with pytest.raises(SystemExit, match="device=cuda:99"):
+    wrong = dataclasses.replace(setting, batch_size=0)
+    with pytest.raises(SystemExit, match="batch_size=0"):
         startup.first_update(wrong, setting.folder, iter([8]))
 
 
@@ -320,6 +321,7 @@ def test_blocks_are_interleaved_and_ratios_pair_blocks_of_one_round() -> None:
         def work(steps: int) -> float:
             if steps == 5:
                 order.append(name)
+                time.sleep(0.001)
             return 1.0
 
         return work

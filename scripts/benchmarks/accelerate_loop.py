@@ -34,7 +34,7 @@ class AccelerateLoop:
         self.task = task
         self.format = torch.channels_last if fast else torch.contiguous_format
         model = tutorial_vgg(task, self.format)
-        optimizer = torch.optim.SGD(model.parameters(), **SGD)
+        optimizer = torch.optim.SGD(model.parameters(), fused=True, **SGD)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
         loader = pil_loader(task, task.train, workers=workers, augment=True)
         prepared: Any = self.accelerator.prepare(model, optimizer, loader, scheduler)

@@ -39,7 +39,7 @@ class LightningLoop:
     ) -> None:
         self.task, self.fast, self.workers = task, fast, workers
         self.model = tutorial_vgg(task, torch.channels_last if fast else torch.contiguous_format)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), **SGD)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), fused=True, **SGD)
         self.loader: Any = batches
         if batches is None:
             self.loader = pil_loader(task, task.train, workers=workers, augment=True)

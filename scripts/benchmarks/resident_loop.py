@@ -35,7 +35,7 @@ class ResidentLoop:
         self.task, self.fast = task, fast
         self.format = torch.channels_last if fast else torch.contiguous_format
         self.model = tutorial_vgg(task, self.format)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), **SGD)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), fused=True, **SGD)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _: 1.0)
         self.criterion = nn.CrossEntropyLoss()
         self.images, self.labels = self.normalised(task.train)

@@ -45,7 +45,7 @@ class TimmLoop:
         self.format = torch.channels_last if fast else torch.contiguous_format
         self.model = tutorial_vgg(task, self.format)
         # "momentum" is timm's name for torch's SGD without Nesterov
-        self.optimizer = create_optimizer_v2(self.model, opt="momentum", **SGD)
+        self.optimizer = create_optimizer_v2(self.model, opt="momentum", fused=True, **SGD)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _: 1.0)
         self.criterion = nn.CrossEntropyLoss()
         self.losses = AverageMeter()
