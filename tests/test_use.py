@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import re
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +16,7 @@ from PIL import Image
 from processes import TINY
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainer import evaluate, export, job_ledger, predict, sweep_jobs
+from trainer import evaluate, export, find_lr, job_ledger, predict, sweep_jobs
 from trainer.arguments import compose_run
 from trainer.attempts import attempt
 from trainer.checkpoint import find
@@ -24,6 +28,7 @@ from trainer.use.deployed import Deployed, largest_difference, sample
 from trainer.use.places import resolve
 from trainer.use.trained import load_trained
 
+DOCS = (Path(__file__).parent.parent / "docs" / "use.md").read_text()
 TWO = [*TINY, "epochs=2", "log.progress=none", "scheduler=constant"]
 
 
@@ -253,6 +258,44 @@ def test_an_exported_model_runs_elsewhere_on_any_number_of_images(
             assert test.classes[best] == ours[place]["class"]
             assert theirs[place, best] == pytest.approx(ours[place]["probability"], abs=1e-5)
             assert float(others[place, best]) == pytest.approx(theirs[place, best], abs=1e-5)
+    shutil.copy(photos / "0.png", run / "export" / "cat.png")
+    (example,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example],
+        cwd=run / "export",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    name, probability = done.stdout.split()
+    assert name == ours[0]["class"]
+    assert float(probability) == pytest.approx(ours[0]["probability"], abs=1e-5)
+
+
+def test_every_command_of_the_page_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^python -m trainer\.(\w+)(.*)$", DOCS, re.MULTILINE)
+    assert len(lines) >= 10
+    for name, rest in lines:
+        words = shlex.split(rest)
+        if name == "find_lr":
+            overrides = [w for w in words if "=" in w and not w.startswith("init=")]
+            find_lr.configured([*overrides, "data=synthetic"])
+        else:
+            command = {"evaluate": evaluate, "predict": predict, "export": export}[name]
+            assert command.main(words) == 2
+            assert "there is no such run folder, checkpoint or sweep" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["vgg_bn", "vgg11_bn", "resnet18"])
+def test_models_with_batch_norm_are_exported(model: str, tmp_path: Path) -> None:
+    words = [f"model={model}", "epochs=1", "data.train_images=60"]
+    assert attempt(config_of(*words), tmp_path, None, []).code == 0
+    assert export.main([str(tmp_path)]) == 0
+    assert len(list((tmp_path / "export").iterdir())) == 2
 
 
 def test_a_file_that_computes_something_else_is_not_written(run: Path) -> None:
@@ -277,8 +320,6 @@ def test_without_the_data_an_export_is_checked_on_random_images(run: Path, tmp_p
 def test_a_missing_package_is_named_with_the_extra(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
     assert export.main([str(run)]) == 2
     err = capsys.readouterr().err
