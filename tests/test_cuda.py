@@ -16,7 +16,11 @@ from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import epoch_table
 from trainer.data.torchvision_loader import TorchvisionLoader
 from trainer.graph import CapturedEvaluator, GraphEngine
+from trainer.range_test import run_range_test
 from trainer.run import Run
+from trainer.use.evaluated import evaluate
+from trainer.use.places import resolve
+from trainer.use.trained import load_trained
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 BASE = ["data=synthetic", "device=cuda", "data.train_images=2000", "data.test_images=200"]
@@ -210,3 +214,25 @@ def test_a_commit_does_not_see_what_comes_after_it() -> None:
         assert value.device.type == "cpu"
         assert torch.equal(value, expected[name].cpu())
     assert not torch.equal(expected["fc2.weight"], run.model.state_dict()["fc2.weight"])
+
+
+@pytest.mark.parametrize("engine", ["eager", "graph"])
+@pytest.mark.parametrize("amp", ["none", "bf16", "fp16"])
+def test_an_evaluation_repeats_the_runs_own_row(amp: str, engine: str, tmp_path: Path) -> None:
+    train([*RECIPE, "epochs=2", f"amp={amp}", f"engine={engine}", "hydra.run.dir=run"], tmp_path)
+    found = evaluate(load_trained(resolve(tmp_path / "run", "last"), {}), "test")
+    row = metrics(tmp_path / "run")[-1]
+    assert found.scores.accuracy == row["test/accuracy"]
+    assert found.scores.loss == pytest.approx(row["test/loss"], rel=1e-6)
+    assert ("fp32" if amp == "none" else amp) in found.machine
+
+
+def test_a_range_test_is_captured_like_a_training() -> None:
+    config = compose_run([*RECIPE, "amp=none"]).config
+    tests = []
+    for engine in ("eager", "graph"):
+        config.engine = engine
+        tests.append(run_range_test(config, lowest=1e-4, highest=1e-1, updates=60))
+    assert tests[0].lrs == tests[1].lrs
+    assert tests[0].losses == pytest.approx(tests[1].losses, rel=1e-3)
+    assert tests[0].losses[-1] != pytest.approx(tests[0].losses[0], rel=1e-3)

@@ -19,6 +19,8 @@ def test_a_wheel_carries_the_configuration_and_runs_anywhere(tmp_path: Path) -> 
     names = zipfile.ZipFile(wheel).namelist()
     files = {p.relative_to(ROOT / "conf").as_posix() for p in (ROOT / "conf").rglob("*.yaml")}
     assert {f"trainer/conf/{name}" for name in files} <= set(names)
+    modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "trainer").rglob("*.py")}
+    assert modules <= set(names)
     assert "trainer/py.typed" in names
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)

@@ -56,16 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if place.folder is not None or words.flags.out is not None:
             folder = place.result_folder(f"evaluation/{split}_{place.weights}", words.flags.out)
         result = evaluate(load_trained(place, values), split)
-        if folder is not None:
+        found = result.values()
+        text = json.dumps(found, indent=2) if words.flags.json else "\n".join(result.lines())
+        printed = console.say(text, sys.stdout)
+        if folder is not None:  # behind the results: a folder that is not ours costs no evaluation
             storage.make_folder(folder.absolute())
             name = result.trained.config.name or result.trained.config.model.name
-            record.write(folder, result.values(), result.scores, title=f"{name}, {split} images")
-        if words.flags.json:
-            text = json.dumps(result.values(), indent=2)
-        else:
-            written = [f"written: {folder}"] if folder is not None else []
-            text = "\n".join([*result.lines(), *written])
-        return 0 if console.say(text, sys.stdout) else 1
+            record.write(folder, found, result.scores, title=f"{name}, {split} images")
+            if not words.flags.json:
+                printed = console.say(f"written: {folder}", sys.stdout) and printed
+        return 0 if printed else 1
     except USER_ERRORS as error:
         return refuse(error).code
 

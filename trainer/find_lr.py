@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out: Path = flags.out or Path("outputs/find_lr", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
         storage.make_folder(out.absolute())
         from trainer.range_test import run_range_test  # torch takes seconds
+        from trainer.session import explained
 
         show = console.shows_bar(config.log.progress)
         bar = console.EpochBar(show=show, title="range test", total=flags.updates, done=0)
@@ -78,6 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 updates=flags.updates,
                 shown=shown,
             )
+        except (RuntimeError, OSError) as error:
+            if (known := explained(error, config)) is not None:
+                raise known from error
+            raise
         finally:
             bar.close()
         lines = conclusions(test, [w for w in words.overrides if _key(w) not in LEFT_OUT])

@@ -73,8 +73,9 @@ class RangeTest:
         if lowest <= SETTLING + 1:
             return False
         jumps = [(after - before) ** 2 for before, after in itertools.pairwise(head)]
-        images = (1 + SMOOTHING) / (1 - SMOOTHING)  # as good as a mean over so many losses
-        noise = math.sqrt(sum(jumps) / len(jumps) / 2 / images)
+        # An average of the whole past is as good as a mean over so many losses; early on of fewer.
+        whole, early = (1 + SMOOTHING) / (1 - SMOOTHING), SETTLING + 1
+        noise = math.sqrt(sum(jumps) / len(jumps) / 2 * (1 / whole + 1 / early))
         return self.smoothed[SETTLING] - self.smoothed[lowest] > 3 * noise
 
     @property
