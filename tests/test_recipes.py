@@ -13,7 +13,9 @@ from trainer.schedules import Cosine, MultiStep, StepLR, Warmup
 
 EPOCHS = 30
 WARM = 5
-OTHERS = {"vgg_bn", "vgg16_bn", "resnet18"}
+OTHERS = {"vgg_bn", "vgg16_bn", "resnet18", "vgg_noam"}
+# tests/test_regression.py holds their LRs.
+REGRESSIONS = {f"linear_regression{v}" for v in ("", "_exponential", "_cosine", "_plateau")}
 
 
 def count(milestones: list[int], epoch: int) -> int:
@@ -99,7 +101,7 @@ def test_only_the_milestone_at_the_end_of_the_run_is_doubted(name: str) -> None:
 
 
 def test_every_experiment_is_a_recipe_tested_here() -> None:
-    assert set(options("experiment")) == {*TRACES, *OTHERS}
+    assert set(options("experiment")) == {*TRACES, *OTHERS, *REGRESSIONS}
 
 
 def test_the_long_recipes_are_those_of_the_best_known_public_code() -> None:
@@ -119,6 +121,21 @@ def test_the_long_recipes_are_those_of_the_best_known_public_code() -> None:
             cosine.step()
         made = config.to_dict()["optimizer"]
         assert (made["name"], made["momentum"], made["weight_decay"]) == ("sgd", 0.9, 5e-4)
+
+
+def test_noam_trains_the_vgg_by_the_published_curve() -> None:
+    """Vaswani et al., 2017, eq. 3 with d_model 512 and 4000 steps of warm-up; Adam as in 5.3."""
+    config = config_of("experiment=vgg_noam")
+    assert config.model.name == "vgg"
+    adam = config.to_dict()["optimizer"]
+    assert (adam["name"], adam["lr"], adam["beta1"], adam["beta2"], adam["eps"]) == (
+        "adam", 1.0, 0.9, 0.98, 1e-9
+    )  # fmt: skip
+    lrs = lrs_of(config)
+    for k in range(0, 11_700, 13):
+        step = k + 1
+        assert lrs[k] == pytest.approx(512**-0.5 * min(step**-0.5, step * 4000**-1.5), rel=1e-12)
+    assert max(lrs) == lrs[3999] == pytest.approx((512 * 4000) ** -0.5)
 
 
 def test_the_vgg_with_batch_norm_has_thirty_epochs() -> None:

@@ -24,6 +24,7 @@ from trainer.run_options import (
 from trainer.schedules import options as schedule_options
 from trainer.schedules.horizon import CHOICES as HORIZON_CHOICES
 from trainer.schedules.schedule import ResolvedSchedule, Schedule
+from trainer.tasks import TASKS, Task
 
 GROUPS: dict[str, Mapping[str, type[Any]]] = {
     "data": data_options.OPTIONS,
@@ -33,6 +34,7 @@ GROUPS: dict[str, Mapping[str, type[Any]]] = {
 }
 MOST_UPDATES = 10_000_000  # each one's LR is recorded
 CHOICES: dict[str, tuple[str, ...]] = {
+    "loss": tuple(TASKS),
     "amp": ("auto", "none", "bf16", "fp16"),
     "engine": ("auto", "eager", "graph"),
     "on_horizon_change": ("error", *HORIZON_CHOICES),
@@ -56,6 +58,7 @@ class Config:
         engine: `graph` (each update is one CUDA graph), `eager`; `auto`: graph where it applies.
         deterministic: Only kernels that repeat bit for bit.
         clip_norm: Largest norm of the gradient; null: not clipped.
+        loss: `cross_entropy` for classes, `mse` (mean squared error) for values.
         label_smoothing: Share of each label that is spread over all classes, in [0, 1).
         mixup: Blend each training image with another of its batch, by a share drawn from
             Beta(mixup, mixup) for each batch; 0: not. The published runs have 1 on CIFAR-10.
@@ -87,6 +90,7 @@ class Config:
     engine: str = "auto"
     deterministic: bool = True
     clip_norm: float | None = None
+    loss: str = "cross_entropy"
     label_smoothing: float = 0.0
     mixup: float = 0.0
     ema: float | None = None
@@ -130,9 +134,32 @@ class Config:
             raise ValueError(f"ema={self.ema}: must be between 0 and 1, or null")
         for key in (*GROUPS, "checkpoint", "early_stopping", "log"):
             getattr(self, key).check(key)
+        self._check_task()
         monitor, names = self.checkpoint.monitor, self.metric_names()
         if monitor != "auto":
             one_of("checkpoint.monitor", monitor, ("auto", *names))
+
+    def _check_task(self) -> None:
+        """Data, model and loss must be for the same task."""
+        data, model = self.data.name, self.model.name
+        classes = bool(self.data.classes())
+        if classes != (self.loss == "cross_entropy"):
+            raise ValueError(
+                f"loss={self.loss}: data={data} has {'classes' if classes else 'values'}; set "
+                f"loss={'cross_entropy' if classes else 'mse'}"
+            )
+        if isinstance(self.model, model_options.Linear) is classes:
+            raise ValueError(
+                f"model={model}: does not fit data={data}; "
+                + ("linear is for values" if classes else "model=linear does")
+            )
+        for key in ("label_smoothing", "mixup", "test_time_flip"):
+            if getattr(self, key) and not classes:
+                raise ValueError(f"{key}={getattr(self, key)}: is for images, not for data={data}")
+
+    def task(self) -> Task:
+        """What is learned."""
+        return TASKS[self.loss]
 
     def split(self) -> str:
         """What is evaluated after an epoch: `val` if images were kept out for it, else `test`."""
@@ -140,12 +167,11 @@ class Config:
 
     def metric_names(self) -> tuple[str, ...]:
         """The metrics that the run produces, the one that `auto` means first."""
-        split = self.split()
-        return (f"{split}/accuracy", f"{split}/loss", "train/accuracy", "train/loss")
+        return self.task().metrics(self.split())
 
     def higher_is_better(self, metric: str) -> bool:
         """Whether more of a metric is better."""
-        return metric.endswith("accuracy")
+        return self.task().higher_is_better(metric)
 
     def monitored(self) -> str:
         """The metric that decides which weights are the best."""
@@ -163,7 +189,8 @@ class Config:
         steps = whole if self.data.drop_last or not rest else whole + 1
         if steps == 0:
             raise ValueError(
-                f"batch_size={self.batch_size}: is more than the {images} training images; lower "
+                f"batch_size={self.batch_size}: is more than the {images} training "
+                f"{self.task().examples}; lower "
                 "it or set data.drop_last=false"
             )
         return steps

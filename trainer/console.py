@@ -13,6 +13,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from trainer.tasks import Task
+
 # Only this process draws. tqdm's own lock is for several, and a killed process would leave it
 # behind for Python to complain about.
 tqdm.set_lock(threading.RLock())
@@ -189,23 +191,25 @@ class EpochBar:
                 self._bar.close()
 
 
-def epoch_line(row: Mapping[str, float], split: str, epochs: int) -> str:
+def epoch_line(row: Mapping[str, float], split: str, epochs: int, task: Task) -> str:
     """What an epoch came to, in one line.
 
     Args:
         row: Its metrics.
         split: `val` or `test`, whichever is evaluated.
         epochs: Planned length of the run.
+        task: What is learned.
     """
+    score = task.score
     line = (
         f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}"
         f"  lr {row['lr']:<9.4g}"
-        f"  train loss {row['train/loss']:.4f} accuracy {row['train/accuracy']:6.2%}"
+        f"  train loss {row['train/loss']:.4f} {score} {task.written(row[f'train/{score}'])}"
     )
     if f"{split}/loss" in row:
-        loss, accuracy = row[f"{split}/loss"], row[f"{split}/accuracy"]
-        line += f"  {split} loss {loss:.4f} accuracy {accuracy:6.2%}"
-    line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
+        evaluated = task.written(row[f"{split}/{score}"])
+        line += f"  {split} loss {row[f'{split}/loss']:.4f} {score} {evaluated}"
+    line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} {task.examples}/s"
     if row["skipped_updates"]:
         line += f"  {int(row['skipped_updates'])} updates skipped"
     return line

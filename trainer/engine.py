@@ -13,7 +13,7 @@ from trainer.data.build import Loader
 from trainer.data.epoch_table import EpochTable
 from trainer.data.mixup import Targets
 from trainer.distributed import ALONE, Peers
-from trainer.objective import Classification
+from trainer.objective import Classification, Objective
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.weight_average import WeightAverage
 
@@ -112,7 +112,7 @@ class Update:
         scaler: GradScaler,
         accumulate: int = 1,
         clip_norm: float | None = None,
-        objective: Classification | None = None,
+        objective: Objective | None = None,
         average: WeightAverage | None = None,
         processes: int = 1,
     ) -> None:
@@ -123,7 +123,7 @@ class Update:
         self.scaler = scaler
         self.accumulate = accumulate
         self.clip_norm = clip_norm
-        self.objective = objective or Classification()
+        self.objective: Objective = objective or Classification()
         self.average = average
         self.processes = processes
 
@@ -131,8 +131,8 @@ class Update:
         """Trains on one batch.
 
         Args:
-            images: `(n, 3, 32, 32)` float32, normalised.
-            labels: `(n,)` int64, or those of blended images.
+            images: `(n, 3, 32, 32)` float32, normalised; or features `(n, f)`.
+            labels: `(n,)` int64, or those of blended images; or values `(n,)`.
             sums: Gets the batch's loss, its score and whether it was skipped.
         """
         self.optimizer.zero_grad(set_to_none=True)

@@ -17,9 +17,9 @@ def epoch_row(
     Args:
         run: With `progress.seconds` up to date.
         totals: The epoch's sums over all processes, as `EpochSums.total` gives them.
-        evaluation: Loss and accuracy on the evaluated images; None: not evaluated.
+        evaluation: Loss and score on the evaluated images; None: not evaluated.
     """
-    progress, split = run.progress, run.data.split
+    progress, split, score = run.progress, run.data.split, run.config.task().score
     sizes = _batch_sizes(run)
     trained_on = sum(sizes)
     weighted = zip(totals["losses"].double().tolist(), sizes, strict=True)
@@ -29,10 +29,10 @@ def epoch_row(
         "step": progress.step,
         "lr": run.history.lrs[-1][0],
         "train/loss": sum(loss * size for loss, size in weighted) / trained_on,
-        "train/accuracy": float(totals["score"]) / trained_on,
+        f"train/{score}": float(totals["score"]) / trained_on,
     }
     if evaluation is not None:
-        row[f"{split}/loss"], row[f"{split}/accuracy"] = evaluation
+        row[f"{split}/loss"], row[f"{split}/{score}"] = evaluation
     return row | {
         "skipped_updates": int(totals["skipped"]),
         "seconds": round(progress.seconds - before, 3),

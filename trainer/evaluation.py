@@ -10,7 +10,7 @@ from trainer.data.device_loader import Normalise
 from trainer.data.image_set import ImageSet
 from trainer.distributed import ALONE, Peers
 from trainer.engine import autocast
-from trainer.objective import Classification
+from trainer.objective import Classification, Objective
 
 BATCH_SIZE = 500  # fixed: the sums must not depend on the training batch size
 
@@ -35,8 +35,8 @@ class Evaluator:
     images: torch.Tensor
     labels: torch.Tensor
     precision: str
-    normalise: Normalise
-    objective: Classification = Classification()  # noqa: RUF009  # frozen
+    normalise: Callable[[torch.Tensor], torch.Tensor]
+    objective: Objective = Classification()  # noqa: RUF009  # frozen
     flip: bool = False
     peers: Peers = ALONE
 
@@ -48,18 +48,17 @@ class Evaluator:
         *,
         flip: bool = False,
         peers: Peers = ALONE,
+        objective: Objective | None = None,
     ) -> "Evaluator":
-        """An evaluator with the images on a device."""
+        """An evaluator with the images on a device; features of a regression stay as they are."""
         there = images.images.to(device), images.labels.to(device)
-        return Evaluator(*there, precision, Normalise(device), flip=flip, peers=peers)
+        prepare = Normalise(device) if images.images.dtype == torch.uint8 else _as_they_are
+        return Evaluator(*there, precision, prepare, objective or Classification(), flip, peers)
 
     def zeros(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sums to begin with: of the losses, float64, and of the right answers, int64."""
-        device = self.images.device
-        return (
-            torch.zeros((), dtype=torch.float64, device=device),
-            torch.zeros((), dtype=torch.int64, device=device),
-        )
+        """Sums to begin with, float64: of the losses, and of the right answers or other scores."""
+        zeros = torch.zeros(2, dtype=torch.float64, device=self.images.device)
+        return zeros[0], zeros[1]
 
     def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The images and labels in fixed batches."""
@@ -96,7 +95,7 @@ class Evaluator:
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, check: Callable[[], object] = bool) -> tuple[float, float]:
-        """Mean loss and accuracy (a fraction); leaves the model in training mode.
+        """Mean loss and accuracy (a fraction) or other score; leaves the model in training mode.
 
         Args:
             model: The network.
@@ -114,4 +113,8 @@ class Evaluator:
         finally:
             model.train()
         count = len(self.labels)
-        return float(self.peers.sum(loss)) / count, int(self.peers.sum(correct)) / count
+        return float(self.peers.sum(loss)) / count, float(self.peers.sum(correct)) / count
+
+
+def _as_they_are(features: torch.Tensor) -> torch.Tensor:
+    return features

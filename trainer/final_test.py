@@ -8,7 +8,6 @@ import torch
 
 from trainer import checkpoint, console, storage, summary
 from trainer.console import log
-from trainer.evaluation import Evaluator
 from trainer.run import Run
 
 
@@ -22,8 +21,7 @@ def final_test(run: Run, folder: Path, check: Callable[[], object]) -> dict[str,
     """
     if run.data.split == "test":
         return {}
-    flip = run.config.test_time_flip
-    evaluator = Evaluator.on(run.data.test, run.device, run.precision, flip=flip, peers=run.peers)
+    evaluator, task = run.evaluator_on(run.data.test), run.config.task()
     result: dict[str, Any] = {}
     model = run.evaluated
     weights = {"last": {name: value.clone() for name, value in model.state_dict().items()}}
@@ -31,9 +29,10 @@ def final_test(run: Run, folder: Path, check: Callable[[], object]) -> dict[str,
         weights["best"] = best
     for name in sorted(weights):  # the last weights last: they stay in the model
         model.load_state_dict(weights[name])
-        loss, accuracy = evaluator(model, check)
-        result[f"test_{name}"] = {"loss": loss, "accuracy": accuracy}
-        log.info("test set, %s weights: loss %.4f accuracy %.2f%%", name, loss, accuracy * 100)
+        loss, score = evaluator(model, check)
+        result[f"test_{name}"] = {"loss": loss, task.score: score}
+        words = name, loss, task.score, task.written(score).strip()
+        log.info("test set, %s weights: loss %.4f %s %s", *words)
     return result
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import EpochTable
+from trainer.data.value_loader import ValueLoader
 from trainer.engine import EpochSums, Update
 from trainer.evaluation import Evaluator
 from trainer.schedules.lr_schedule import LRSchedule
@@ -36,7 +37,7 @@ class StaticUpdate:
     def __init__(
         self,
         update: Update,
-        loader: DeviceLoader,
+        loader: DeviceLoader | ValueLoader,
         scheduler: LRSchedule,
         sums: EpochSums,
         *,
@@ -141,7 +142,7 @@ class CapturedEvaluator:
             self._graph = self._capture(model)
         self._graph.replay()
         (loss, correct), count = self._sums, len(self.evaluator.labels)
-        return float(loss) / count, int(correct) / count
+        return float(loss) / count, float(correct) / count
 
     @torch.no_grad()
     def _capture(self, model: nn.Module) -> torch.cuda.CUDAGraph:

@@ -128,11 +128,12 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
     parameters = sum(p.numel() for p in run.model.parameters())
     log.info("run folder: %s", folder)
     log.info(
-        "%s (%s parameters) on %s: %s training images, %s evaluated (%s); %s, %s",
+        "%s (%s parameters) on %s: %s training %s, %s evaluated (%s); %s, %s",
         config.model.name,
         f"{parameters:,}",
         config.data.name,
         f"{len(run.data.train):,}",
+        config.task().examples,
         f"{len(run.data.evaluation):,}",
         run.data.split,
         device.describe(run.device),

@@ -14,6 +14,9 @@ from trainer.config import Config
 from trainer.data.build import Data, Loader, build_loader, load_data
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import Augmentation, EpochTable
+from trainer.data.image_set import ImageSet
+from trainer.data.options import ImageOptions
+from trainer.data.value_loader import ValueLoader
 from trainer.device import (
     choose_device,
     choose_engine,
@@ -27,7 +30,7 @@ from trainer.evaluation import Evaluator
 from trainer.graph import CapturedEvaluator, GraphEngine, StaticUpdate
 from trainer.history import History, Progress
 from trainer.models.build import build_model
-from trainer.objective import Classification
+from trainer.objective import build_objective
 from trainer.optimizers.build import build_optimizer, place_lrs
 from trainer.random_state import load_random_state, random_state, seed_apart
 from trainer.schedules.lr_schedule import LRSchedule
@@ -121,16 +124,14 @@ class Run:
             scaler=scaler,
             accumulate=config.accumulate,
             clip_norm=config.clip_norm,
-            objective=Classification(config.label_smoothing),
+            objective=build_objective(config.loss, config.label_smoothing),
             average=average,
             processes=peers.count,
         )
         sums = EpochSums.zeros(steps, device)
         engine: Engine = EagerEngine(update, loader, scheduler, sums)
         evaluator: Evaluator | CapturedEvaluator
-        evaluator = Evaluator.on(
-            data.evaluation, device, precision, flip=config.test_time_flip, peers=peers
-        )
+        evaluator = _evaluator(config, data.evaluation, device, precision, peers)
         captured = choose_engine(
             config.engine,
             device,
@@ -138,7 +139,7 @@ class Run:
             cycles_momentum=scheduler.resolved.momentum is not None,
             processes=peers.count,
         )
-        if captured == "graph" and isinstance(loader, DeviceLoader):
+        if captured == "graph" and isinstance(loader, DeviceLoader | ValueLoader):
             static = StaticUpdate(
                 update, loader, scheduler, sums, steps_per_epoch=steps, images=len(data.train)
             )
@@ -164,10 +165,16 @@ class Run:
             peers=peers,
         )
 
+    def evaluator_on(self, images: ImageSet) -> Evaluator:
+        """An evaluator of other images, which computes as the run's own does."""
+        return _evaluator(self.config, images, self.device, self.precision, self.peers)
+
     @property
     def augmentation(self) -> Augmentation:
         """What is drawn for each image of an epoch."""
         data = self.config.data
+        if not isinstance(data, ImageOptions):
+            return Augmentation(padding=0, flip=False)
         return Augmentation(
             padding=data.crop_padding,
             flip=data.flip,
@@ -269,3 +276,16 @@ class Run:
                     f"scheduler: update {k} was trained with LR {recorded}, the schedule now "
                     f"gives {computed}"
                 )
+
+
+def _evaluator(
+    config: Config, images: ImageSet, device: torch.device, precision: str, peers: Peers
+) -> Evaluator:
+    return Evaluator.on(
+        images,
+        device,
+        precision,
+        flip=config.test_time_flip,
+        objective=build_objective(config.loss, config.label_smoothing),
+        peers=peers,
+    )

@@ -80,7 +80,7 @@ class Training:
             ending = progress.epoch == epochs or bool(early_stopping.reason(run))
             due = progress.epoch % options.every_epochs == 0 or ending
             stopping = self.agreement.now()  # once: it may come between two questions
-            line = console.epoch_line(row, run.data.split, epochs)
+            line = console.epoch_line(row, run.data.split, epochs, run.config.task())
             if due or best or stopping is not None:
                 self.begin_commit(best=best, line=line)  # what was said can be resumed from
             else:

@@ -6,11 +6,12 @@ from typing import Protocol
 
 import torch
 
-from trainer.data import cifar10, cifar10_files, options, synthetic
+from trainer.data import cifar10, cifar10_files, options, random_regression, synthetic
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import EpochTable
 from trainer.data.image_set import ImageSet
 from trainer.data.mixup import Targets
+from trainer.data.value_loader import ValueLoader
 
 
 class Loader(Protocol):
@@ -19,7 +20,8 @@ class Loader(Protocol):
     def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, Targets]:
         """Images `(n, 3, 32, 32)` float32 and labels `(n,)` int64 of batch `step`.
 
-        With mixup the images are blended, and the labels come with those of the others.
+        With mixup the images are blended, and the labels come with those of the others. Of a
+        regression: features `(n, f)` and values `(n,)`, both float32.
         """
         ...
 
@@ -56,6 +58,9 @@ def load_data(option: options.DataOptions) -> Data:
         whole, test, sha256 = cifar10.load(source)
     elif isinstance(option, options.Synthetic):
         whole, test, sha256 = synthetic.make(option.seed, option.train_images, option.test_images)
+    elif isinstance(option, options.RandomRegression):
+        sizes = option.train_examples, option.test_examples
+        whole, test, sha256 = random_regression.make(option.seed, *sizes, option.noise)
     else:
         raise ValueError(f"data.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
     train = whole.slice(0, option.training_images())
@@ -74,7 +79,9 @@ def build_loader(
     mixup: bool = False,
     share: tuple[int, int] = (0, 1),
 ) -> Loader:
-    """The loader that `data.loader` names."""
+    """The loader that `data.loader` names; of what is not images, the one there is."""
+    if not isinstance(option, options.ImageOptions):
+        return ValueLoader(images, device, batch_size=batch_size, share=share)
     if option.loader == "torchvision":
         # torchvision costs a second or more: only those who use it pay
         from trainer.data.torchvision_loader import TorchvisionLoader

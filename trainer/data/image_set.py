@@ -7,7 +7,7 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """Images and labels held in memory.
+    """Images and labels held in memory; of a regression features `(N, f)` and values `(N,)`.
 
     Attributes:
         images: `(N, 32, 32, 3)` uint8: rows, columns, red-green-blue.

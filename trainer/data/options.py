@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 LOADERS = ("device", "torchvision")
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
+FEATURES = 10  # of an example of random_regression
 SYNTHETIC_CLASSES = "disc ring square frame triangle plus cross bars posts checks"
 
 
@@ -19,15 +20,7 @@ class DataOptions:
         loader: `device` (in batch, on the training device) or `torchvision` (PIL operations in a
             DataLoader). Both give the same batches.
         workers: Processes of the torchvision loader.
-        crop_padding: Black pixels on each side before the random 32x32 crop; 0 turns it off.
-        flip: Mirror each training image with probability 1/2.
-        cutout: Side in pixels of the square that is blanked in each training image, around a random
-            place and cut off at the border; 0 turns it off. The published runs have 16.
         drop_last: Leave out the last, shorter batch of an epoch.
-
-    Source: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with
-    Cutout, 2017 (arXiv 1708.04552): after the normalisation, so that what is blanked has the mean
-    colour.
     """
 
     name: str = "?"
@@ -35,9 +28,6 @@ class DataOptions:
     val_size: int = 0
     loader: str = "device"
     workers: int = 0
-    crop_padding: int = 4
-    flip: bool = True
-    cutout: int = 0
     drop_last: bool = True
 
     def available(self) -> int:
@@ -82,6 +72,30 @@ class DataOptions:
                 f"{key}.workers={self.workers}: the device loader has no workers; "
                 f"set {key}.loader=torchvision or {key}.workers=0"
             )
+
+
+@dataclass(slots=True, kw_only=True)
+class ImageOptions(DataOptions):
+    """What data sets of 32x32 colour images share.
+
+    Attributes:
+        crop_padding: Black pixels on each side before the random 32x32 crop; 0 turns it off.
+        flip: Mirror each training image with probability 1/2.
+        cutout: Side in pixels of the square that is blanked in each training image, around a random
+            place and cut off at the border; 0 turns it off. The published runs have 16.
+
+    Source: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with
+    Cutout, 2017 (arXiv 1708.04552): after the normalisation, so that what is blanked has the mean
+    colour.
+    """
+
+    crop_padding: int = 4
+    flip: bool = True
+    cutout: int = 0
+
+    def check(self, key: str) -> None:
+        """Raises ValueError, naming the key below `key`, for a value out of its range."""
+        DataOptions.check(self, key)
         if not 0 <= self.crop_padding <= 16:
             raise ValueError(f"{key}.crop_padding={self.crop_padding}: must be in 0..16")
         if not 0 <= self.cutout <= 32:
@@ -89,7 +103,7 @@ class DataOptions:
 
 
 @dataclass(slots=True, kw_only=True)
-class Cifar10(DataOptions):
+class Cifar10(ImageOptions):
     """CIFAR-10: 50,000 training and 10,000 test images, 32x32 colour, 10 classes.
 
     Attributes:
@@ -115,7 +129,7 @@ class Cifar10(DataOptions):
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        DataOptions.check(self, key)
+        ImageOptions.check(self, key)
         if not self.url.startswith("https://"):
             raise ValueError(f"{key}.url={self.url}: must start with https://")
         if not self.root:
@@ -123,7 +137,7 @@ class Cifar10(DataOptions):
 
 
 @dataclass(slots=True, kw_only=True)
-class Synthetic(DataOptions):
+class Synthetic(ImageOptions):
     """Ten learnable classes of 32x32 colour images made from a seed in about a second.
 
     Attributes:
@@ -147,7 +161,7 @@ class Synthetic(DataOptions):
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        DataOptions.check(self, key)
+        ImageOptions.check(self, key)
         for name, value in (("train_images", self.train_images), ("test_images", self.test_images)):
             if not 10 <= value <= 1_000_000:
                 raise ValueError(f"{key}.{name}={value}: must be in 10..1000000")
@@ -155,4 +169,43 @@ class Synthetic(DataOptions):
             raise ValueError(f"{key}.seed={self.seed}: must not be negative")
 
 
-OPTIONS: dict[str, type[DataOptions]] = {"cifar10": Cifar10, "synthetic": Synthetic}
+@dataclass(slots=True, kw_only=True)
+class RandomRegression(DataOptions):
+    """Ten normal features and a value that depends on them linearly, but for noise.
+
+    Attributes:
+        seed: Seed of the examples; the run's own `seed` does not change them.
+        train_examples: Number of training examples made.
+        test_examples: Number of test examples made.
+        noise: Standard deviation of the noise in the values, at least 0.
+    """
+
+    name: str = "random_regression"
+    seed: int = 0
+    train_examples: int = 1_000
+    test_examples: int = 200
+    noise: float = 0.1
+
+    def available(self) -> int:
+        """Training examples in the whole data set."""
+        return self.train_examples
+
+    def check(self, key: str) -> None:
+        """Raises ValueError, naming the key below `key`, for a value out of its range."""
+        DataOptions.check(self, key)
+        for name in ("train_examples", "test_examples"):
+            if not 1 <= (value := getattr(self, name)) <= 1_000_000:
+                raise ValueError(f"{key}.{name}={value}: must be in 1..1000000")
+        if self.seed < 0:
+            raise ValueError(f"{key}.seed={self.seed}: must not be negative")
+        if not (math.isfinite(self.noise) and self.noise >= 0):
+            raise ValueError(f"{key}.noise={self.noise}: must be at least 0")
+        if self.loader != "device":
+            raise ValueError(f"{key}.loader={self.loader}: these are no images; must be device")
+
+
+OPTIONS: dict[str, type[DataOptions]] = {
+    "cifar10": Cifar10,
+    "synthetic": Synthetic,
+    "random_regression": RandomRegression,
+}

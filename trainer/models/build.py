@@ -38,6 +38,8 @@ def build_model(option: options.ModelOptions, classes: int) -> nn.Module:
     if (form := CIFAR_VGGS.get(type(option))) is not None:
         depth, batch_norm = form
         return CifarVGG(depth, classes, batch_norm=batch_norm)
+    if isinstance(option, options.Linear):
+        return nn.Linear(10, 1)  # in torch's default initialisation
     if isinstance(option, options.ResNet18):
         return ResNet18(classes)
     raise ValueError(f"model.name={option.name}: must be one of {', '.join(options.OPTIONS)}")

@@ -94,7 +94,15 @@ class ResNet18(ModelOptions):
     name: str = "resnet18"
 
 
+@dataclass(slots=True, kw_only=True)
+class Linear(ModelOptions):
+    """A linear layer from ten features to one value, for data=random_regression; 11 parameters."""
+
+    name: str = "linear"
+
+
 OPTIONS: dict[str, type[ModelOptions]] = {
+    "linear": Linear,
     "vgg": VGG,
     "vgg_bn": VGGBN,
     "vgg11": VGG11,
