@@ -2,7 +2,9 @@
 
 import io
 import math
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -369,3 +371,13 @@ def test_a_note_is_made_once_however_often_the_length_changes() -> None:
     schedule.change_epochs(15, "stretch")
     notes = schedule.resolved.notes.rounded
     assert len(notes) == len(set(notes)) == 1
+
+
+def test_the_figure_of_the_documentation_is_drawn_by_its_script(tmp_path: Path) -> None:
+    scripts = Path(__file__).parent.parent / "scripts"
+    module = runpy.run_path(str(scripts / "horizon_figure.py"))
+    assert module["main"](tmp_path / "horizon.png") == 0
+    assert (tmp_path / "horizon.png").read_bytes().startswith(b"\x89PNG")
+    held = module["lrs_of"](Cosine(), 30, "hold")
+    assert held[:3000] == module["lrs_of"](Cosine(), 30, None)
+    assert set(held[3000:]) == {held[2999]}
