@@ -435,6 +435,16 @@ def test_a_mistake_is_one_line_and_the_right_exit_code(
         assert err.startswith("trainer: error: "), words
 
 
+def test_several_processes_are_refused(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "x")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_PORT", "1")  # as torchrun sets them
+    assert evaluate.main([str(made / "plain")]) == 2
+    assert "torchrun: is for training; evaluate runs in one process" in capsys.readouterr().err
+
+
 def test_missing_data_is_one_line(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from trainer.arguments import near, parse, quoted
+from trainer.launch import Launch
 
 OVERRIDE = re.compile(r"\+{0,2}[a-z_]\w*([./@][\w.]+)*=.*", re.DOTALL)
 # Keys that say where and how a trained model is used; what it is, is the checkpoint's.
@@ -33,6 +34,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self.command = command
         self.add_argument("words", nargs="*", help=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
@@ -43,8 +45,10 @@ class Parser(argparse.ArgumentParser):
         """Reads a command line.
 
         Raises:
-            ValueError: If a flag is unknown or its value cannot be.
+            ValueError: If a flag is unknown or its value cannot be, or if several processes ask.
         """
+        if Launch.from_environment().processes > 1:
+            raise ValueError(f"torchrun: is for training; {self.command} runs in one process")
         flags = self.parse_intermixed_args(arguments)
         overrides = [w for w in flags.words if OVERRIDE.fullmatch(w) and not _exists(w)]
         paths = [word for word in flags.words if word not in overrides]
