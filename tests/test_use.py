@@ -435,6 +435,18 @@ def test_a_mistake_is_one_line_and_the_right_exit_code(
         assert err.startswith("trainer: error: "), words
 
 
+def test_a_regression_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["experiment=linear_regression", "epochs=1", "scheduler=constant", "log.progress=none"]
+    assert attempt(compose_run(words).config, tmp_path, None, []).code == 0
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    capsys.readouterr()
+    for command, more in ((evaluate, []), (predict, [str(tmp_path / "a.png")]), (export, [])):
+        assert command.main([str(tmp_path), *more]) == 2
+        err = capsys.readouterr().err
+        assert "data=random_regression, which has no classes to tell apart" in err
+        assert err.count("\n") == 1
+
+
 def test_several_processes_are_refused(
     made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
