@@ -252,6 +252,7 @@ def test_scaling_watches_runs_of_their_own(setting: Setting) -> None:
     assert all(row["peak_MB"] > 100 and row["us_an_image"] > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_an_epoch_and_memory_are_watched_along_a_run(setting: Setting) -> None:
     rows = scaling.by_epochs(setting, setting.folder, 3)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
@@ -260,8 +261,8 @@ def test_an_epoch_and_memory_are_watched_along_a_run(setting: Setting) -> None:
 
 
 def test_the_first_update_of_a_process_is_seen_from_outside(setting: Setting) -> None:
-    torch_alone = startup.answer(["-c", "import torch"])
-    assert startup.first_update(setting, setting.folder, iter([7])) > torch_alone * 0.7
+    python_alone = startup.answer(["-c", "pass"])
+    assert startup.first_update(setting, setting.folder, iter([7])) > 5 * python_alone
     assert (setting.folder / "run7" / "summary.json").exists(), "it ran to its end"
     preview = startup.imported("preview", startup.ANSWERS["preview"])
     assert preview["modules"] > 100

@@ -19,6 +19,7 @@ from benchmarks.trace import Trace, traced
 from trainer import session
 from trainer.arguments import compose_run
 from trainer.graph import GraphEngine
+from trainer.record import Record
 from trainer.run import Run
 from trainer.signals import StopRequest
 
@@ -104,7 +105,7 @@ def job(setting: Setting, folder: Path) -> dict[str, float]:
     built = Run.build(config)
     settle()
     middle = time.perf_counter()
-    session.carry_out(built, folder, StopRequest(), ["bench"])
+    session.carry_out(built, folder, Record(built, folder), StopRequest())
     end = time.perf_counter()
     check(folder, setting.epochs)
     return {"build": middle - start, "train and write": end - middle, "all": end - start}

@@ -10,6 +10,7 @@ from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import EpochTable, epoch_table
 from trainer.engine import EagerEngine
 from trainer.graph import GraphEngine, StaticUpdate
+from trainer.record import Record
 from trainer.signals import StopRequest
 from trainer.train import Training
 
@@ -20,7 +21,7 @@ def ours(name: str, run: Any, folder: Path) -> Contestant:
     Each block also pays for a whole epoch's table and a final reading of the losses.
     """
     folder.mkdir(parents=True)
-    training = Training.start(run, folder, StopRequest())
+    training = Training.start(run, Record(run, folder), StopRequest())
     updates, progress = run.steps_per_epoch, run.progress
 
     def advance(steps: int) -> float:

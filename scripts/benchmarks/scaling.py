@@ -24,9 +24,10 @@ BATCHES, FACTORS, IMAGES, EPOCHS = (32, 128, 512, 2048, 4096), (1, 2, 4, 8), 409
 def run(setting: Setting, folder: Path) -> Row:
     """The suite."""
     epochs = by_epochs(setting, folder, EPOCHS)
-    sizes = by_data(setting, folder, [IMAGES * factor for factor in FACTORS])
+    base = setting.images or IMAGES
+    sizes = by_data(setting, folder, [base * factor for factor in FACTORS])
     threads = sorted({1, min(2, os.cpu_count() or 1), os.cpu_count() or 1})
-    batches = by_batch(setting, folder, BATCHES, threads)
+    batches = by_batch(setting, folder, [size for size in BATCHES if size <= base], threads)
     early, late = epochs[min(1, len(epochs) - 1)], epochs[-1]
     small, large = sizes[0], sizes[-1]
     more = large["images"] - small["images"]

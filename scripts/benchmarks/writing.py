@@ -17,6 +17,7 @@ from benchmarks.measure import Row, figure, in_turn, settle, spread, target
 from benchmarks.setting import Setting
 from trainer import checkpoint
 from trainer.evaluation import Evaluator
+from trainer.record import Record
 from trainer.signals import StopRequest
 from trainer.train import Training
 
@@ -74,7 +75,7 @@ def start(run: Any, folder: Path) -> Training:
     evaluation = run.data.evaluation
     few = evaluation.slice(0, min(500, len(evaluation)))
     run.evaluator = Evaluator.on(few, run.device, run.precision)
-    return Training.start(run, folder, StopRequest())
+    return Training.start(run, Record(run, folder), StopRequest())
 
 
 def bare(training: Training) -> None:
