@@ -13,6 +13,7 @@ from trainer.engine import EpochSums, Update
 from trainer.loss_reader import LossReader, first_non_finite
 from trainer.models.build import build_model
 from trainer.models.options import VGG, VGGBN
+from trainer.objective import Classification
 from trainer.optimizers.build import build_optimizer
 from trainer.optimizers.options import SGD, Adam, AdamW, Group, OptimizerOptions
 
@@ -106,6 +107,24 @@ def test_clipping_bounds_the_gradient_and_is_off_by_default() -> None:
     assert norm == pytest.approx(1e-3, rel=1e-3)
     free, _ = trained(SGD(lr=1e-9))
     assert math.sqrt(sum(float(p.grad.norm()) ** 2 for p in free.parameters())) > 1e-2  # type: ignore[union-attr]
+
+
+def test_label_smoothing_clipping_and_accumulating_equal_torchs_own_in_a_plain_loop() -> None:
+    settings = {"clip_norm": 0.05, "accumulate": 2, "objective": Classification(0.1)}
+    model, _ = trained(SGD(lr=0.05), **settings)
+    torch.manual_seed(0)
+    plain = build_model(VGG(), 10)
+    optimizer = torch.optim.SGD(plain.parameters(), 0.05, momentum=0.9, weight_decay=5e-4)
+    criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
+    for images, labels in batches(4):
+        optimizer.zero_grad()
+        for half in (slice(4), slice(4, None)):
+            (criterion(plain(images[half]), labels[half]) / 2).backward()
+        norm = nn.utils.clip_grad_norm_(plain.parameters(), 0.05)
+        assert norm > 0.05  # it does clip
+        optimizer.step()
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("device", DEVICES)

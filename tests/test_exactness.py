@@ -22,7 +22,7 @@ SCHEDULES = ("warmup_cosine", "warmup_plateau scheduler.after.patience=0 schedul
 EXTRAS = (
     "",
     "model=vgg_bn data.cutout=8 mixup=1 ema=0.9",
-    "label_smoothing=0.1 clip_norm=0.5 ema=0.99 test_time_flip=true early_stopping.patience=9",
+    "label_smoothing=0.1 clip_norm=0.05 ema=0.99 test_time_flip=true early_stopping.patience=9",
 )
 PRODUCT = list(itertools.product(AMPS, LOADERS, (1, 2, 4), OPTIMIZERS, SCHEDULES, EXTRAS))
 # Each value of each key at least once, and the likely troublemakers together.

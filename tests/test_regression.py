@@ -21,6 +21,7 @@ from trainer.data.epoch_table import Augmentation
 from trainer.data.options import RandomRegression
 from trainer.data.value_loader import ValueLoader
 from trainer.objective import Regression
+from trainer.report.runs import read_run
 from trainer.tasks import TASKS
 
 CPU = torch.device("cpu")
@@ -102,6 +103,9 @@ def test_the_best_weights_have_the_lowest_loss_and_every_view_follows(runs: Path
     tags = {tag for tag, _, _ in events(folder)}
     assert {"lr", "train/loss", "train/mae", "test/loss", "test/mae"} <= tags
     assert not any("accuracy" in tag for tag in tags)
+    assert read_run(folder, "run").notes == [
+        "has no accuracy (loss=mse), by which runs are compared here"
+    ]
 
 
 def test_killed_and_resumed_it_ends_equal(runs: Path, tmp_path: Path) -> None:

@@ -155,6 +155,8 @@ def read_run(folder: Path, place: str) -> Run:
     run.lr = read_curve(folder / "lr.csv")
     run.made_with = _made_with(summary)
     run.changed = _changed(folder)
+    if rows and not run.evaluated and run.settings.get("loss") == "mse":
+        notes.append("has no accuracy (loss=mse), by which runs are compared here")
     return run
 
 
