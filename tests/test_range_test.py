@@ -13,8 +13,8 @@ from processes import TINY
 from trainer.arguments import compose_run
 from trainer.attempts import attempt
 from trainer.find_lr import main, suggested
+from trainer.preparation import prepare
 from trainer.range_test import RangeTest, rising, run_range_test, runs_away, smooth
-from trainer.session import prepare
 
 SMALL = [*TINY, "data.crop_padding=2", "log.progress=none"]
 

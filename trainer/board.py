@@ -28,14 +28,13 @@ class Board:
 
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
-        self.store, _, _ = next(
+        shared, _, _ = next(
             rendezvous("env://", rank=launch.rank, world_size=launch.processes, timeout=PATIENCE)
         )
-        # what is left here stays when the launcher starts the processes again
-        lasting = self.store
-        while isinstance(lasting, PrefixStore):
-            lasting = lasting.underlying_store
-        self.lasting = PrefixStore("trainer", lasting)
+        # The launcher keeps it all when it starts the processes again: what concerned those that
+        # have ended must not be read by these.
+        self.store = PrefixStore(f"trainer/start/{launch.restarts}", shared)
+        self.lasting = PrefixStore("trainer/lasting", shared)
 
     def post(self, number: int, plan: dict[str, Any]) -> None:
         """Tells the others what comes next."""
