@@ -85,6 +85,8 @@ def run_suite(name: str, options: argparse.Namespace) -> int:
             f"{options.repeats} x 2 of {options.steps} updates of {setting.batch_size}"
         )
         print(*(f"{key}: {value}" for key, value in result.items()), sep="\n", flush=True)
+        if (share := result["busy_before"]) is not None and share > 0.2:
+            print("warning: the processors are busy with other work: trust no time of this run")
         result |= importlib.import_module(f"benchmarks.{file}").run(setting, folder)
     show(result)
     result["busy_after"] = busy()

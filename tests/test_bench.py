@@ -303,6 +303,18 @@ def test_what_a_gpu_must_show_runs_on_a_cpu(setting: Setting) -> None:
     assert not any("target" in row for row in result["figures"]), "they are a GPU's"
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(
+    "name", ["cuda", "plain", "lightning", "accelerate", "timm", "resident", "step", "writing"]
+)
+def test_the_suites_run_on_a_gpu(name: str, setting: Setting) -> None:
+    if name in PEERS:
+        pytest.importorskip(name, reason="the bench extra is not installed")
+    result = suite(name, dataclasses.replace(setting, device="cuda:0"))
+    assert all(row["median_ms"] > 0 for row in result["rows"])
+    assert name != "cuda" or result["engine"] == "graph"
+
+
 def test_idle_time_is_what_no_work_covers() -> None:
     # Two overlap, one lies inside another, and nothing runs from 10 to 14 and from 16 to 20.
     intervals = [(14.0, 16.0), (0.0, 6.0), (4.0, 10.0), (5.0, 6.0), (20.0, 25.0)]

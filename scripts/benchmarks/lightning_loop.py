@@ -44,11 +44,14 @@ class LightningLoop:
         if batches is None:
             self.loader = pil_loader(task, task.train, workers=workers, augment=True)
 
-    def fit(self, loader: Any, steps: int) -> "Any":
-        """Fits so many updates; returns the module, which knows losses and times."""
+    def fit(self, loader: Any, steps: int, before: int = 0) -> Any:
+        """Fits so many updates; returns the module, which knows losses and times.
+
+        The device is waited for after `before` updates and at the end.
+        """
         from lightning.pytorch import Trainer
 
-        module = _module(self.model, self.optimizer, self.fast)
+        module = _module(self.model, self.optimizer, self.fast, (before, steps))
         quiet = logging.getLogger("lightning.pytorch")
         level = quiet.level
         quiet.setLevel(logging.ERROR)
@@ -70,7 +73,7 @@ class LightningLoop:
     def clock(self, steps: int) -> tuple[float, float]:
         """Seconds that some updates take, and their mean loss."""
         before = 1 + 2 * self.workers
-        module = self.fit(self.loader, before + steps)
+        module = self.fit(self.loader, before + steps, before)
         losses = torch.stack(module.losses[before:])
         return module.times[-1] - module.times[before - 1], float(losses.mean())
 
@@ -88,7 +91,9 @@ class LightningLoop:
         self.loader = None
 
 
-def _module(model: nn.Module, optimizer: torch.optim.Optimizer, fast: bool) -> Any:
+def _module(
+    model: nn.Module, optimizer: torch.optim.Optimizer, fast: bool, marks: tuple[int, int]
+) -> Any:
     """The recipe as a LightningModule; nothing in it waits for the device."""
     import lightning.pytorch as pl
 
@@ -113,7 +118,7 @@ def _module(model: nn.Module, optimizer: torch.optim.Optimizer, fast: bool) -> A
             return loss
 
         def on_train_batch_end(self, *_: Any) -> None:
-            if len(self.losses) == 1 or len(self.losses) >= self.trainer.max_steps:
+            if len(self.losses) in marks:
                 settle()
             self.times.append(time.perf_counter())
 
