@@ -15,6 +15,7 @@ SUITES = {
         1,
         "batch 32 to 4096, 1 and 2 threads, data 1x to 8x, 1 to 100 epochs",
     ),
+    "distributed": ("distributed", 10, 2, "1 and 2 processes under torchrun, one thread each"),
     "startup": ("startup", 1, 3, "from the command line to an answer, or to the first update"),
     "memory": ("memory", 1, 1, "peak memory of a real run"),
     "cuda": ("cuda", 0, 3, "what a GPU must show: images/s, whole job, idle share, one update"),
