@@ -11,6 +11,9 @@ import pytest
 from comparison import assert_equal_runs
 from faults import SignalAt
 from processes import TINY, Trainer, train
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+
+from trainer import event_folder
 
 ROOT = Path(__file__).parent.parent
 JOBS = [*TINY, "epochs=2", "-m", "seed=3,4,5", "hydra.sweep.dir=sweep"]
@@ -110,6 +113,26 @@ def test_a_done_job_whose_checkpoint_is_damaged_is_not_skipped(whole: Path, tmp_
     assert again.out.count("done before") == 2
     for job in range(3):
         assert_equal_runs(whole / "sweep" / str(job), tmp_path / "sweep" / str(job))
+
+
+def test_tensorboard_shows_each_job_once_under_a_readable_name(whole: Path) -> None:
+    multiplexer = EventMultiplexer()
+    multiplexer.AddRunsFromDirectory(str(whole / "sweep"))
+    multiplexer.Reload()
+    runs = multiplexer.Runs()
+    assert sorted(runs) == [f"{n}/tensorboard/seed={seed}" for n, seed in enumerate((3, 4, 5))]
+    for name in runs:
+        assert [event.step for event in multiplexer.Tensors(name, "test/accuracy")] == [6, 12]
+
+
+def test_a_name_for_tensorboard_is_one_that_a_folder_can_have(tmp_path: Path) -> None:
+    for number, text in enumerate(["data.root=/a/b", "x" * 400, "scheduler=recipe/steplr", "..."]):
+        run = tmp_path / str(number)
+        event_folder.name(run, text)
+        place = event_folder.find(run)
+        place.mkdir(parents=True, exist_ok=True)
+        assert place.relative_to(run / "tensorboard").parts == place.parts[len(run.parts) + 1 :]
+        assert len(place.relative_to(run).parts) == (1 if text == "..." else 2)
 
 
 def test_what_is_no_sweep_is_one_line(tmp_path: Path) -> None:

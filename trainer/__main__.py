@@ -10,13 +10,15 @@ if __name__ == "__main__":
 
 import contextlib
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from trainer import __version__, console, door, help_text, sweep_jobs
+from trainer import __version__, console, door, help_text
 from trainer.arguments import CONF
-from trainer.attempts import FULL_ERROR, STOPS, USER_ERRORS, attempt, refuse
+from trainer.attempts import FULL_ERROR, USER_ERRORS, attempt, refuse
+from trainer.config import register
 from trainer.launch import Launch
+from trainer.overseer import carry_out_sweep
+from trainer.sweep_task import SweepTask
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,42 +79,24 @@ def carry_out(plan: door.Start | door.Resume | door.Sweep, arguments: Sequence[s
 
 def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
     """Lets Hydra write its record and, in a sweep, go from job to job."""
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
-
-    from trainer.config import register
-    from trainer.conversion import to_object
-
     codes: list[int] = []
 
-    def task(config: DictConfig) -> float | None:
-        if isinstance(plan, door.Start):
-            outcome = attempt(plan.config, plan.folder, None, command)
-        else:
-            settings = HydraConfig.get()
-            job = to_object(config)
-            job.anchor()
-            folder = Path(settings.runtime.output_dir)
-            number = int(settings.job.num)
-            outcome = sweep_jobs.run_job(job, folder, plan.folder, number, command)
+    def single(config: object) -> float | None:
+        del config
+        if isinstance(plan, door.Sweep):
+            raise TypeError("a sweep has a task of its own")
+        outcome = attempt(plan.config, plan.folder, None, command)
         codes.append(outcome.code)
-        if outcome.code in STOPS:  # a stopped run stops its sweep
-            raise KeyboardInterrupt
         return outcome.value
 
-    register()
-    flags = ["-m"] if isinstance(plan, door.Sweep) else []
-    sys.argv = [sys.argv[0], *plan.arguments, *flags]
-    run = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)
     # Hydra would print an error of its own (a full disk, say) with a traceback, and leave.
     before, os.environ[FULL_ERROR] = os.environ.get(FULL_ERROR), "1"
     try:
-        run()
-    except KeyboardInterrupt:
         if isinstance(plan, door.Sweep):
-            sweep_jobs.sum_up(plan.folder)
-        return codes[-1] if codes else 130
+            task = SweepTask(plan.folder, tuple(command), plan.launch, plan.searched)
+            arguments = [*plan.arguments, "-m"]
+            return carry_out_sweep(plan.folder, plan.launch, lambda: hydra_run(task, arguments))
+        hydra_run(single, plan.arguments)
     except OSError as error:  # a run's own errors have become exit codes
         reason = f"Hydra's record of the run cannot be written: {console.one_line(error)}"
         raise OSError(error.errno, reason) from error
@@ -120,7 +104,16 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
         os.environ.pop(FULL_ERROR)
         if before is not None:
             os.environ[FULL_ERROR] = before
-    return sweep_jobs.sum_up(plan.folder) if isinstance(plan, door.Sweep) else max(codes)
+    return max(codes)
+
+
+def hydra_run(task: Callable[..., float | None], arguments: Sequence[str]) -> None:
+    """Hydra's whole way: it composes, writes its record, and calls the task, for each job."""
+    import hydra
+
+    register()
+    sys.argv = [sys.argv[0], *arguments]
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
 
 
 if __name__ == "__main__":

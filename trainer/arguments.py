@@ -1,6 +1,7 @@
 """The command line, before Hydra sees it: quoting, key check, nearest names, composition."""
 
 import difflib
+import functools
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from trainer.conversion import flat, to_object
 HERE = Path(__file__).resolve().parent
 # In a wheel the configuration lies inside the package, in a checkout beside it.
 CONF = HERE / "conf" if (HERE / "conf" / "config.yaml").exists() else HERE.parent / "conf"
-GROUP_NAMES = (*GROUPS, "experiment")
+GROUP_NAMES = (*GROUPS, "experiment", "search")
 PATH_KEYS = re.compile(
     r"\+{0,2}(resume|init|name|data\.root|data\.url|hydra\.(run|sweep)\.dir|(.+\.)?formula)"
 )
@@ -86,11 +87,13 @@ class Composed:
         config: The run.
         run_dir: Where a single run goes.
         sweep_dir: Where a sweep goes.
+        hydra: Hydra's own configuration.
     """
 
     config: Config
     run_dir: Path
     sweep_dir: Path
+    hydra: DictConfig
 
 
 def jobs(overrides: Sequence[Override]) -> Iterator[list[str]]:
@@ -134,16 +137,23 @@ def compose_run(arguments: Sequence[str]) -> Composed:
     groups = [o for o in overrides if _is_group(o)]
     for override in groups:
         _check_option(override)
-    plain = _compose([str(o.input_line) for o in groups], hydra=False)
-    known = flat(OmegaConf.to_container(plain, resolve=False))  # pyright: ignore
+    known = _keys(tuple(str(o.input_line) for o in groups))
     for override in overrides:
         if not _is_group(override):
-            _check_key(override, list(known))
+            _check_key(override, known)
     whole = _compose(list(arguments), hydra=True)
     run_dir, sweep_dir = Path(str(whole.hydra.run.dir)), Path(str(whole.hydra.sweep.dir))
+    hydra = whole.hydra
     with open_dict(whole):
         del whole["hydra"]
-    return Composed(to_object(whole), run_dir, sweep_dir)
+    return Composed(to_object(whole), run_dir, sweep_dir, hydra)
+
+
+@functools.cache
+def _keys(groups: tuple[str, ...]) -> list[str]:
+    """The keys that there are under a choice of options; the jobs of a sweep often share it."""
+    plain = _compose(list(groups), hydra=False)
+    return list(flat(OmegaConf.to_container(plain, resolve=False)))  # pyright: ignore
 
 
 def _compose(arguments: list[str], *, hydra: bool) -> DictConfig:
@@ -189,7 +199,7 @@ def _check_option(override: Override) -> None:
             f"{override.input_line}: there is no group {group}{near(group, GROUP_NAMES)}"
         )
     known = options(group)
-    if group == "experiment" and value is None:
+    if group in ("experiment", "search") and value is None:
         return
     if not isinstance(value, str) or value not in known:
         text = f"{override.input_line}: there is no {group} {value}"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TRACEBACKS = os.environ.get(FULL_ERROR) == "1"
 USER_ERRORS = (ValueError, OSError, FloatingPointError, MemoryError)
-STOPS = (130, 143)
+STOPS = (130, 138, 140, 143)  # SIGINT, SIGUSR1, SIGUSR2, SIGTERM
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Outcome:
     """What a run came to.
 
     Attributes:
-        code: 0 done, 1 failed, 2 refused, 130 SIGINT, 143 SIGTERM.
+        code: 0 done, 1 failed, 2 refused, 128 + n: stopped by signal n.
         value: The best value of its monitored metric, if it is done.
         error: What went wrong, in a line.
     """

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from trainer import checkpoint
+from trainer import checkpoint, event_folder
 
 # What a clock says is not part of a result.
 CLOCKS = ("seconds", "train_seconds", "total_seconds", "images_per_second", "time")
@@ -138,7 +138,7 @@ def _results(folder: Path) -> dict[str, Any]:
 def events(folder: Path) -> list[Point]:
     """Every point of all raw event files of a run, by TensorBoard's own reader."""
     points: list[Point] = []
-    for file in sorted((folder / "tensorboard").iterdir()):
+    for file in sorted(event_folder.find(folder).glob("events.*")):
         for event in EventFileLoader(str(file)).Load():
             for value in event.summary.value:
                 if value.tag.rpartition("/")[2] not in CLOCKS:

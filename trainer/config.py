@@ -1,6 +1,7 @@
 """A run's configuration: its dataclass, its cross-field checks, and how it is read."""
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -224,6 +225,7 @@ class Config:
         return dataclasses.asdict(self)
 
 
+@functools.cache
 def register() -> None:
     """Makes the dataclasses known to Hydra as the schemas of `conf/`."""
     store = ConfigStore.instance()

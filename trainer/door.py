@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from trainer import folders, job_ledger
-from trainer.arguments import GROUP_NAMES, compose_run, jobs, near, parse, quote, quoted
+from trainer import folders, job_ledger, launchers, searches
+from trainer.arguments import GROUP_NAMES, Composed, compose_run, jobs, near, parse, quote, quoted
 from trainer.config import Config
 from trainer.conversion import flat, put, read_saved, to_object
 from trainer.data import cifar10_files
@@ -43,10 +43,19 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Several runs, all of which compose. Their common folder is locked and holds the ledger."""
+    """Several runs, all of which compose. Their common folder is locked and holds the ledger.
+
+    Attributes:
+        arguments: For Hydra.
+        folder: Their common folder.
+        launch: How they are started.
+        searched: The keys that a search chooses; None: the runs were listed.
+    """
 
     arguments: list[str]
     folder: Path
+    launch: launchers.JobLaunch
+    searched: tuple[str, ...] | None
 
 
 def enter(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resume | Sweep:
@@ -64,9 +73,13 @@ def enter(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resu
     sweep = any(flag in arguments for flag in SWEEP_FLAGS)
     quoted_arguments = [quoted(a) for a in arguments if a not in SWEEP_FLAGS]
     overrides = parse(quoted_arguments)
+    launchers.check_installed(overrides)
     resume = _resume_value(overrides)
     if sweep:
         return _sweep(quoted_arguments, overrides, resume, locks)
+    for override in overrides:
+        if override.key_or_group == "search" and override.value() is not None:
+            raise ValueError(f"{override.input_line}: is for a sweep; add -m")
     if resume is not None and resume != "auto":
         return _resume(Path(resume), overrides, locks)
     composed = compose_run(quoted_arguments)
@@ -154,28 +167,47 @@ def _sweep(
         raise ValueError(f"resume={resume}: goes on with one run; leave out -m")
     if _says(overrides, "hydra.run.dir"):
         raise ValueError("hydra.run.dir: is for a single run; a sweep takes hydra.sweep.dir")
-    configs: list[tuple[list[str], Config]] = []
-    sweep_dir = Path()
+    plain = [a for a in arguments if not a.lstrip("+").startswith("hydra.sweep.dir=")]
+    search = searches.find(overrides)
+    if search is not None:
+        check(search.configs)
+        first, configs = search.base, search.configs[:1]
+        wanted = job_ledger.Ledger(plain, [], search.direction, trials=search.trials)
+    else:
+        first, listed = _listed(overrides)
+        configs = [config for _, config in listed]
+        check(configs)
+        wanted = job_ledger.planned(plain, listed)
+    said = [override.key_or_group for override in overrides]
+    launch = launchers.fitted(first.hydra, said, configs, search=search is not None)
+    explicit = _says(overrides, "hydra.sweep.dir")
+    if explicit and (found := job_ledger.read(first.sweep_dir)) is not None:
+        job_ledger.check_same(found, wanted, first.sweep_dir)
+        folder = first.sweep_dir.resolve()
+        locks.enter_context(folders.locked(folder))
+        job_ledger.reopen(folder, wanted)
+    else:
+        folder = folders.reserve(first.sweep_dir, "hydra.sweep.dir", explicit=explicit, locks=locks)
+        job_ledger.write(folder, wanted)
+    searched = None if search is None else search.searched
+    more = [*launch.arguments, *(() if search is None else search.arguments)]
+    keys = tuple(f"{argument.partition('=')[0]}=" for argument in more)
+    whole = [*(a for a in arguments if not a.lstrip("+").startswith(keys)), *more]
+    return Sweep(_with_folder(whole, "hydra.sweep.dir", folder), folder, launch, searched)
+
+
+def _listed(overrides: list[Override]) -> tuple[Composed, list[tuple[list[str], Config]]]:
+    """Every job of a sweep: the first as composed, and what sets each apart."""
+    composed: list[Composed] = []
+    named: list[tuple[list[str], Config]] = []
     for number, job in enumerate(jobs(overrides)):
         try:
-            composed = compose_run(job)
-            composed.config.resolve_schedule()
+            composed.append(compose_run(job))
+            composed[-1].config.resolve_schedule()
         except ValueError as error:
             raise ValueError(f"job {number} ({' '.join(job)}): {error}") from error
-        configs.append((_swept(overrides, job), composed.config))
-        sweep_dir = composed.sweep_dir if number == 0 else sweep_dir
-    check([config for _, config in configs])
-    plain = [a for a in arguments if not a.lstrip("+").startswith("hydra.sweep.dir=")]
-    wanted = job_ledger.planned(plain, configs)
-    explicit = _says(overrides, "hydra.sweep.dir")
-    if explicit and (found := job_ledger.read(sweep_dir)) is not None:
-        job_ledger.check_same(found, wanted, sweep_dir)
-        folder = sweep_dir.resolve()
-        locks.enter_context(folders.locked(folder))
-    else:
-        folder = folders.reserve(sweep_dir, "hydra.sweep.dir", explicit=explicit, locks=locks)
-        job_ledger.write(folder, wanted)
-    return Sweep(_with_folder(arguments, "hydra.sweep.dir", folder), folder)
+        named.append((_swept(overrides, job), composed[-1].config))
+    return composed[0], named
 
 
 def _swept(overrides: Sequence[Override], job: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ Trains a network on CIFAR-10 under a learning-rate schedule.
   python -m trainer experiment=vgg_warmup_steplr        a whole recipe
   python -m trainer data=synthetic epochs=3             without the data set
   python -m trainer -m scheduler=steplr,cosine seed=0,1,2   a sweep
+  python -m trainer -m search=lr                        Optuna chooses LR, warm-up and decay
   python -m trainer resume=outputs/<date>/<time>        goes on with a run in its own folder
 
 Lengths (step_size, warmup, milestones, ...): 5 or 2.5 are epochs, "300 steps" are updates, "10%"

@@ -33,6 +33,8 @@ class Job:
         value: The best value of its monitored metric.
         error: Why it failed, in a line.
         seconds: What its last attempt took.
+        pid: The process that has it, while it is running.
+        host: The machine of that process.
     """
 
     number: int
@@ -43,6 +45,8 @@ class Job:
     value: float | None = None
     error: str | None = None
     seconds: float | None = None
+    pid: int | None = None
+    host: str | None = None
 
 
 @dataclass(slots=True)
@@ -51,11 +55,29 @@ class Ledger:
 
     Attributes:
         arguments: The command line behind `-m`.
-        jobs: In order.
+        jobs: In order; a search adds them as it goes.
+        direction: `maximize` or `minimize` for a search; None: the jobs were listed.
+        stop: The signal that stops the sweep: no further job starts.
+        trials: How many jobs a search is to have.
     """
 
     arguments: list[str]
     jobs: list[Job]
+    direction: str | None = None
+    stop: int | None = None
+    trials: int | None = None
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are to be."""
+        return max(len(self.jobs), self.trials or 0)
+
+    @property
+    def best(self) -> Job | None:
+        """The job with the best value; None: none is done."""
+        sign = -1 if self.direction == "minimize" else 1
+        done = [job for job in self.jobs if job.status == "done" and job.value is not None]
+        return max(done, key=lambda job: sign * (job.value or 0.0), default=None)
 
 
 def planned(arguments: Sequence[str], jobs: Sequence[tuple[list[str], Config]]) -> Ledger:
@@ -83,7 +105,9 @@ def read(folder: Path) -> Ledger | None:
         if entries["format"] != FORMAT:
             raise ValueError(f"{path}: has format {entries['format']}, this program reads {FORMAT}")
         jobs = [Job(**job) for job in entries["jobs"]]
-        return Ledger([str(a) for a in entries["arguments"]], jobs)
+        arguments = [str(a) for a in entries["arguments"]]
+        more = {key: entries.get(key) for key in ("direction", "stop", "trials")}
+        return Ledger(arguments, jobs, **more)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: cannot be read as a sweep's ledger: {error}") from error
 
@@ -94,18 +118,59 @@ def write(folder: Path, ledger: Ledger) -> None:
     storage.write_text(folder / FILE, json.dumps(entries, indent=2) + "\n")
 
 
-def update(sweep: Path, number: int, **fields: Any) -> None:
-    """Changes a job's entry; several processes may do so at once."""
-    with _alone(sweep):
+@contextlib.contextmanager
+def changing(sweep: Path) -> Generator[Ledger]:
+    """The ledger, to be changed; several processes may do so, one after the other.
+
+    Raises:
+        FileNotFoundError: If it has gone.
+    """
+    with alone(sweep):
         ledger = read(sweep)
         if ledger is None:
             raise FileNotFoundError(f"{sweep / FILE}: has gone")
-        ledger.jobs[number] = dataclasses.replace(ledger.jobs[number], **fields)
+        yield ledger
         write(sweep, ledger)
+
+
+def update(sweep: Path, number: int, **fields: Any) -> None:
+    """Changes a job's entry."""
+    with changing(sweep) as ledger:
+        ledger.jobs[number] = dataclasses.replace(ledger.jobs[number], **fields)
+
+
+def reopen(sweep: Path, wanted: Ledger) -> None:
+    """Takes a sweep up again: what stopped it is over, and its processes are gone."""
+    with changing(sweep) as ledger:
+        ledger.stop, ledger.trials, ledger.arguments = None, wanted.trials, wanted.arguments
+        for job in ledger.jobs:
+            job.pid = job.host = None
+
+
+def expect(sweep: Path, job: Job) -> None:
+    """Adds a job of a search; the same one may be there from before.
+
+    Raises:
+        FileExistsError: If another one of that number is there.
+    """
+    with changing(sweep) as ledger:
+        for number in range(len(ledger.jobs), job.number + 1):
+            ledger.jobs.append(Job(number, [], ""))  # side by side, a later one may come before it
+        found = ledger.jobs[job.number]
+        if found.identity not in ("", job.identity):
+            raise FileExistsError(
+                f"{sweep}: belongs to another search: its job {job.number} is {_words(found)}, "
+                f"here it would be {_words(job)}"
+            )
+        if not found.identity:
+            ledger.jobs[job.number] = job
 
 
 def check_same(found: Ledger, wanted: Ledger, folder: Path) -> None:
     """Raises FileExistsError, naming the first job that differs, unless both plan the same."""
+    if found.direction is not None or wanted.direction is not None:
+        _check_same_search(found, wanted, folder)
+        return
     for number in range(max(len(found.jobs), len(wanted.jobs))):
         here = found.jobs[number] if number < len(found.jobs) else None
         new = wanted.jobs[number] if number < len(wanted.jobs) else None
@@ -116,6 +181,18 @@ def check_same(found: Ledger, wanted: Ledger, folder: Path) -> None:
             )
 
 
+def _check_same_search(found: Ledger, wanted: Ledger, folder: Path) -> None:
+    """A search may be given another length; its trials are compared as they come."""
+    plain = [
+        (ledger.direction, [a for a in ledger.arguments if "n_trials=" not in a])
+        for ledger in (found, wanted)
+    ]
+    if plain[0] != plain[1]:
+        raise FileExistsError(
+            f"hydra.sweep.dir={folder}: belongs to another sweep: {' '.join(found.arguments)}"
+        )
+
+
 def _words(job: Job | None) -> str:
     if job is None:
         return "none"
@@ -123,10 +200,15 @@ def _words(job: Job | None) -> str:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Generator[None]:
-    descriptor = os.open(folder / ".sweep_lock", os.O_RDWR | os.O_CREAT, 0o644)
+def alone(folder: Path, name: str = ".sweep_lock", *, wait: bool = True) -> Generator[None]:
+    """Keeps other processes out that ask for the same name in the same folder.
+
+    Raises:
+        BlockingIOError: If one is in, and nobody wants to wait.
+    """
+    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from trainer import storage
+from trainer import event_folder, storage
 from trainer.console import log, one_line
 from trainer.event_file import EventFile
 from trainer.history import History, public
@@ -98,7 +98,7 @@ class Views:
                 lambda h: len(h.lrs),
             ),
             EventFile(
-                folder / "tensorboard",
+                event_folder.find(folder),
                 tags,
                 steps_per_epoch=steps_per_epoch,
                 every_steps=every_steps,

@@ -58,7 +58,7 @@ class TrainerProcess:
         """Its warnings and errors."""
         return self._err.read_text() if self._err.is_file() else ""
 
-    def wait_for(self, text: str, seconds: float = 60) -> None:
+    def wait_for(self, text: str, seconds: float = 300) -> None:
         """Waits until it has printed a text.
 
         Raises:
@@ -76,7 +76,7 @@ class TrainerProcess:
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                 os.kill(self.process.pid, number)
 
-    def code(self, seconds: float | None = 120) -> int | None:
+    def code(self, seconds: float | None = 600) -> int | None:
         """Its exit code, negative for a signal; waits for it. None: it still runs."""
         self.process.join(seconds)
         return self.process.exitcode

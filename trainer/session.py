@@ -101,6 +101,9 @@ def carry_out(
         log.warning("stopped by %s after update %d; resume=%s goes on", stopped, step, folder)
         record.note_end("stopped")
         raise
+    except SystemExit as error:  # a library's
+        record.note_end("failed", error=f"SystemExit: {error.code}")
+        raise
     except Exception as error:  # whatever it is, the folder must not go on saying "running"
         log.error("failed", exc_info=error, extra=FILE_ONLY)
         known = explained(error, run.config)

@@ -43,10 +43,18 @@ class StopRequest:
 
 
 @contextmanager
-def stop_requests() -> Generator[StopRequest]:
-    """Catches SIGTERM and SIGINT for the duration of a run."""
+def stop_requests(*more: signal.Signals) -> Generator[StopRequest]:
+    """Catches SIGTERM and SIGINT for the duration of a run; inside another one, joins it.
+
+    Args:
+        more: Further signals to take as a wish to stop.
+    """
+    outer = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if isinstance(outer, StopRequest):
+        yield outer
+        return
     request = StopRequest()
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = (signal.SIGTERM, signal.SIGINT, *more)
     before = [signal.signal(number, request.receive) for number in numbers]
     try:
         yield request

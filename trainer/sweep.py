@@ -8,6 +8,7 @@ if __name__ == "__main__":
         signal.signal(number, lambda number, frame: os._exit(128 + number))
 
 import argparse
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +55,9 @@ def table(folder: Path, ledger: job_ledger.Ledger) -> list[str]:
     for job in ledger.jobs:
         place = folder / (job.folder or str(job.number))
         state = job.status
-        if state == "running" and not run_folder.in_use(place):
+        if state == "running" and job.host not in (None, socket.gethostname()):
+            state = f"running on {job.host}"  # its lock cannot be asked from here
+        elif state == "running" and not run_folder.in_use(place):
             state = "interrupted"
         row = run_folder.last_row(place)
         accuracy = next((v for k, v in row.items() if k in ("val/accuracy", "test/accuracy")), None)

@@ -1,13 +1,14 @@
 """The jobs of a sweep: each is skipped, resumed or run, noted in the ledger, and summed up."""
 
 import os
+import socket
 import sys
 import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer import console, folders, job_ledger, run_folder, storage
+from trainer import console, event_folder, folders, job_ledger, run_folder, storage
 from trainer.attempts import USER_ERRORS, Outcome, attempt, refuse
 from trainer.config import Config
 from trainer.job_ledger import Job, Ledger
@@ -25,17 +26,18 @@ def run_job(
         number: Its place in the sweep.
         command: The command line, for the record.
     """
-    ledger = job_ledger.read(sweep)
-    if ledger is None:
-        return refuse(FileNotFoundError(f"{sweep / job_ledger.FILE}: has gone"))
-    if _finished(ledger.jobs[number], folder):
-        console.say(f"{_title(ledger, number)}: done before", sys.stdout)
-        return Outcome(0, ledger.jobs[number].value)
-    console.say(_head(ledger, number), sys.stdout)
-    place = os.path.relpath(folder, sweep)
-    job_ledger.update(sweep, number, status="running", folder=place, error=None)
+    if (before := ended_before(sweep, number, folder)) is not None:
+        return before
+    with job_ledger.changing(sweep) as ledger:
+        if ledger.stop is not None:
+            return Outcome(128 + ledger.stop)
+        console.say(head(ledger, number), sys.stdout)
+        job = ledger.jobs[number]
+        job.status, job.error, job.folder = "running", None, os.path.relpath(folder, sweep)
+        job.pid, job.host = os.getpid(), socket.gethostname()
+        readable = ",".join(job.overrides)
     start = time.perf_counter()
-    outcome = _attempt(config, folder, command)
+    outcome = _attempt(config, folder, command, readable)
     job_ledger.update(
         sweep,
         number,
@@ -43,11 +45,25 @@ def run_job(
         value=outcome.value,
         error=outcome.error,
         seconds=round(time.perf_counter() - start, 1),
+        pid=None,
+        host=None,
     )
     return outcome
 
 
-def _attempt(config: Config, folder: Path, command: Sequence[str]) -> Outcome:
+def ended_before(sweep: Path, number: int, folder: Path) -> Outcome | None:
+    """What a job came to if it needs no process: it is done and whole, or the sweep is stopped."""
+    ledger = job_ledger.read(sweep)
+    if ledger is None:
+        return refuse(FileNotFoundError(f"{sweep / job_ledger.FILE}: has gone"))
+    job = ledger.jobs[number]
+    if _finished(job, folder):
+        console.say(f"{title(ledger, number)}: done before", sys.stdout)
+        return Outcome(0, job.value)
+    return None if ledger.stop is None else Outcome(128 + ledger.stop)
+
+
+def _attempt(config: Config, folder: Path, command: Sequence[str], readable: str) -> Outcome:
     try:
         with folders.locked(folder):
             commit = None
@@ -55,6 +71,8 @@ def _attempt(config: Config, folder: Path, command: Sequence[str]) -> Outcome:
                 from trainer import checkpoint  # torch takes seconds
 
                 commit = checkpoint.find(folder)
+            elif readable:
+                event_folder.name(folder, readable)
             return attempt(config, folder, commit, command)
     except USER_ERRORS as error:
         return refuse(error)
@@ -75,23 +93,25 @@ def _finished(job: Job, folder: Path) -> bool:
         return False
 
 
-def _head(ledger: Ledger, number: int) -> str:
+def head(ledger: Ledger, number: int) -> str:
     """Which job it is, how far the sweep is, and the time that is left, by the jobs so far."""
     jobs = ledger.jobs
     ended = [job for job in jobs if job.status in ("done", "failed")]
     took = [job.seconds for job in ended if job.seconds is not None and job.status == "done"]
     width = 20
-    filled = width * len(ended) // len(jobs)
-    line = f"[{'#' * filled}{'.' * (width - filled)}] {_title(ledger, number)}"
+    filled = width * len(ended) // ledger.total
+    line = f"[{'#' * filled}{'.' * (width - filled)}] {title(ledger, number)}"
     if took:
-        left = sum(took) / len(took) * (len(jobs) - len(ended))
-        line += f", about {console.duration(left)} left"
+        left = sum(took) / len(took) * (ledger.total - len(ended))
+        at_once = max(1, sum(job.status == "running" for job in jobs))
+        line += f", about {console.duration(left / at_once)} left"
     return line
 
 
-def _title(ledger: Ledger, number: int) -> str:
+def title(ledger: Ledger, number: int) -> str:
+    """Which job it is, and what sets it apart."""
     overrides = " ".join(ledger.jobs[number].overrides)
-    return f"job {number} of {len(ledger.jobs)}" + (f" ({overrides})" if overrides else "")
+    return f"job {number} of {ledger.total}" + (f" ({overrides})" if overrides else "")
 
 
 def sum_up(sweep: Path) -> int:
@@ -103,7 +123,9 @@ def sum_up(sweep: Path) -> int:
         status: [job for job in ledger.jobs if job.status == status] for status in job_ledger.STATES
     }
     done = len(by_status["done"])
-    console.say(f"sweep: {done} of {len(ledger.jobs)} jobs done; {sweep}", sys.stdout)
+    if ledger.direction is not None and (best := ledger.best) is not None:
+        console.say(f"best: {title(ledger, best.number)}: {best.value:g}", sys.stdout)
+    console.say(f"sweep: {done} of {ledger.total} jobs done; {sweep}", sys.stdout)
     for status, jobs in by_status.items():
         for job in jobs if status != "done" else []:
             reason = f": {job.error}" if job.error else ""
@@ -111,9 +133,9 @@ def sum_up(sweep: Path) -> int:
             console.say(line, sys.stdout)
     if done:
         _report(sweep)
-    if done < len(ledger.jobs):
+    if done < ledger.total:
         console.say(f"  python -m trainer.sweep retry {sweep}   runs what is not done", sys.stdout)
-    return 0 if done == len(ledger.jobs) else 1
+    return 0 if done == ledger.total else 1
 
 
 def _report(sweep: Path) -> None:
