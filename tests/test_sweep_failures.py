@@ -60,7 +60,7 @@ def test_a_job_that_leaves_the_process_fails_alone(code: int, tmp_path: Path) ->
 def test_a_job_out_of_memory_fails_alone_and_its_memory_is_free_for_the_next(
     tmp_path: Path,
 ) -> None:
-    big = ["data.train_images=20000", "amp=none", "batch_size=20000,2000"]
+    big = ["batch_size=20000", "data.drop_last=false", "amp=none", "data.train_images=20000,40"]
     jobs = sweep(tmp_path, [*big, *PROBE], expect=1, prepare=little_memory)
     assert [job["status"] for job in jobs] == ["failed", "done"]
     assert jobs[0]["error"].startswith("batch_size=20000: the machine is out of memory")

@@ -1,5 +1,6 @@
 """The jobs of a sweep: each is skipped, resumed or run, noted in the ledger, and summed up."""
 
+import gc
 import os
 import socket
 import sys
@@ -38,6 +39,7 @@ def run_job(
         readable = ",".join(job.overrides)
     start = time.perf_counter()
     outcome = _attempt(config, folder, command, readable)
+    _release()
     job_ledger.update(
         sweep,
         number,
@@ -79,6 +81,14 @@ def _attempt(config: Config, folder: Path, command: Sequence[str], readable: str
     except (Exception, SystemExit) as error:  # a bug, or a library's: the other jobs go on
         traceback.print_exc()
         return Outcome(1, error=" ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def _release() -> None:
+    """Frees what a job has left: the frames of an error hold its whole run, in a cycle."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _finished(job: Job, folder: Path) -> bool:
