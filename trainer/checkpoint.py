@@ -29,6 +29,7 @@ KEYS = {
     "history",
     "config",
     "fingerprint",
+    "environment",
 }
 # How every run computed before its fingerprint said so.
 BEFORE = {"engine": "eager", "processes": 1}
