@@ -44,6 +44,16 @@ def assert_close_runs(one: Path, other: Path) -> None:
     [
         (2, ["accumulate=2", "clip_norm=1.0"]),
         (3, ["data.loader=torchvision", "data.train_images=130", "data.val_size=10"]),
+        (
+            2,
+            [
+                "mixup=0.4",
+                "ema=0.8",
+                "data.cutout=8",
+                "label_smoothing=0.1",
+                "early_stopping.patience=9",
+            ],
+        ),
     ],
 )
 def test_several_processes_train_as_one_does(
@@ -147,6 +157,15 @@ def test_what_cannot_be_dealt_out_is_refused_in_one_line(
     assert line in said
     assert said.count("error:") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_regression_is_dealt_out_too(tmp_path: Path) -> None:
+    settings = ["experiment=linear_regression", "device=cpu", "epochs=4"]
+    train([*settings, *in_folder("one")], tmp_path)
+    team([*settings, *in_folder("several")], tmp_path, 2)
+    for one, several in zip(rows(tmp_path / "one"), rows(tmp_path / "several"), strict=True):
+        for name in ("train/loss", "test/loss", "train/mae", "test/mae"):
+            assert several[name] == pytest.approx(one[name], rel=1e-5), name
 
 
 def test_batch_norm_on_cpus_says_that_it_is_not_the_same(tmp_path: Path) -> None:
