@@ -246,18 +246,21 @@ def test_scaling_has_a_row_for_each_size(setting: Setting) -> None:
 
 
 @pytest.mark.slow
-def test_scaling_watches_runs_of_their_own(setting: Setting) -> None:
-    rows = scaling.by_data(setting, setting.folder, [80, 160])
-    assert [row["images"] for row in rows] == [80, 160]
-    assert all(row["peak_MB"] > 100 and row["us_an_image"] > 0 for row in rows)
-
-
-@pytest.mark.slow
-def test_an_epoch_and_memory_are_watched_along_a_run(setting: Setting) -> None:
-    rows = scaling.by_epochs(setting, setting.folder, 3)
-    assert [row["epoch"] for row in rows] == [1, 2, 3]
-    assert all(row["MB"] > 100 for row in rows)
-    assert all(row["epoch_ms"] > 0 for row in rows)
+def test_scaling_watches_runs_of_their_own(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"EPOCHS": 3, "FACTORS": (1, 2), "BATCHES": (8, 16)}.items():
+        monkeypatch.setattr(scaling, name, value)
+    result = suite("scaling", setting)
+    tables = result["tables"]
+    assert [row["epoch"] for row in tables["epochs"]] == [1, 2, 3]
+    assert all(row["MB"] > 100 and row["epoch_ms"] > 0 for row in tables["epochs"])
+    assert [row["images"] for row in tables["data"]] == [64, 128]
+    assert all(row["peak_MB"] > 100 and row["us_an_image"] > 0 for row in tables["data"])
+    assert {row["batch"] for row in tables["batch"]} == {8, 16}
+    lasting, growing, *_ = (row["value"] for row in result["figures"])
+    assert lasting > 0
+    assert growing == pytest.approx(tables["epochs"][-1]["MB"] / tables["epochs"][1]["MB"])
 
 
 def test_the_first_update_of_a_process_is_seen_from_outside(setting: Setting) -> None:
