@@ -215,8 +215,7 @@ class Config:
 
     def anchor(self) -> None:
         """Makes the paths absolute, so that the run goes on from whichever folder it is resumed."""
-        if isinstance(self.data, data_options.Cifar10):
-            self.data.root = str(Path(self.data.root).expanduser().absolute())
+        self.data.anchor()
         if self.init:
             self.init = str(Path(self.init).expanduser().absolute())
 

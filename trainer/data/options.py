@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 LOADERS = ("device", "torchvision")
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
@@ -37,6 +38,9 @@ class DataOptions:
     def classes(self) -> tuple[str, ...]:
         """Class names in label order, known without the data; none: nothing is classified."""
         return ()
+
+    def anchor(self) -> None:
+        """Makes its paths absolute, where it has any."""
 
     def training_images(self) -> int:
         """Training images that are left after the cuts.
@@ -126,6 +130,10 @@ class Cifar10(ImageOptions):
     def classes(self) -> tuple[str, ...]:
         """Class names in label order, as in `batches.meta`."""
         return tuple(CIFAR10_CLASSES.split())
+
+    def anchor(self) -> None:
+        """Makes the folder's path absolute."""
+        self.root = str(Path(self.root).expanduser().absolute())
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
