@@ -4,18 +4,17 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
 
 from trainer import folders, job_ledger, launchers, searches
-from trainer.arguments import GROUP_NAMES, Composed, compose_run, jobs, near, parse, quote, quoted
+from trainer.arguments import Composed, compose_run, jobs, parse, quote, quoted
 from trainer.config import Config
-from trainer.conversion import flat, put, read_saved, to_object
 from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
 from trainer.launch import Launch
+from trainer.resumption import check_resumable, saved_config
 
 if TYPE_CHECKING:
     from trainer.checkpoint import Commit
@@ -218,7 +217,7 @@ def _swept(overrides: Sequence[Override], job: Sequence[str]) -> list[str]:
 
 def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack) -> Resume:
     for override in overrides:
-        _check_resumable(override)
+        check_resumable(override)
     if not place.exists():
         run = place.parent.parent
         rotated = place.parent.name == "checkpoints" and folders.belongs_to_a_run(run)
@@ -235,7 +234,7 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
     from trainer import checkpoint  # torch takes seconds; a mistyped argument answers without it
 
     commit = checkpoint.find(place)
-    config = _saved_config(commit, overrides)
+    config = saved_config(commit, overrides)
     Launch.from_environment().check(config)
     config.resolve_schedule()
     provide_data(config)
@@ -251,36 +250,3 @@ def _resume_auto(config: Config, folder: Path, locks: contextlib.ExitStack) -> R
     config.anchor()
     provide_data(config)
     return Resume(config, folder.resolve(), commit)
-
-
-def _check_resumable(override: Override) -> None:
-    key, line = override.key_or_group, override.input_line
-    if key in GROUP_NAMES or override.package is not None:
-        raise ValueError(
-            f"{line}: a resumed run keeps its {key}; init=<checkpoint> starts a new run from its "
-            "weights"
-        )
-    if key.startswith("hydra."):
-        raise ValueError(f"{line}: a resumed run goes on in its own folder, without Hydra")
-    if override.is_sweep_override() or override.is_delete():
-        raise ValueError(f"{line}: a resumed run takes plain key=value only")
-
-
-def _saved_config(commit: "Commit", overrides: list[Override]) -> Config:
-    """The configuration of the checkpoint with the values of the command line on top."""
-    saved: dict[str, Any] = commit.state["config"]
-    node = read_saved(saved, commit.path)
-    node.resume = None
-    node.on_horizon_change = "error"  # a choice was for the change it was made for
-    node.on_process_change = "error"
-    known = list(flat(cast(dict[str, Any], OmegaConf.to_container(node))))  # newer keys, too
-    for override in overrides:
-        key = override.key_or_group
-        if key == "resume":
-            continue
-        if key not in known:
-            raise ValueError(f"{override.input_line}: there is no key {key}{near(key, known)}")
-        put(node, key, override.value(), str(override.input_line))
-    config = to_object(node)
-    config.anchor()
-    return config

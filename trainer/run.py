@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
-from trainer import checkpoint
+from trainer import checkpoint, fingerprint
 from trainer.config import Config
 from trainer.data.build import Data, Loader, build_loader, load_data
 from trainer.data.device_loader import DeviceLoader
@@ -200,7 +200,7 @@ class Run:
 
     def fingerprint(self) -> dict[str, Any]:
         """What a continuation of this run must share with it."""
-        return checkpoint.fingerprint(
+        return fingerprint.of_run(
             self.config,
             precision=self.precision,
             engine="graph" if isinstance(self.engine, GraphEngine) else "eager",
@@ -237,8 +237,8 @@ class Run:
             ValueError: If the checkpoint is of another run, or its LRs are not this schedule's.
         """
         state = commit.state
-        saved = checkpoint.saved_fingerprint(state)
-        checkpoint.check_fingerprint(
+        saved = fingerprint.of_checkpoint(state)
+        fingerprint.check(
             saved,
             self.fingerprint(),
             commit.path,
