@@ -20,7 +20,7 @@ from trainer.processes import TrainerProcess
 EXAMPLES = """\
 examples:
   python -m trainer.verify_resume data=synthetic epochs=3 --kills 5
-  python -m trainer.verify_resume experiment=vgg_warmup_cosine data.train_size=2560 epochs=4
+  python -m trainer.verify_resume experiment=vgg_warmup_cosine data.train_size=2560 epochs=8
 
 Commits are kept until the end, so a difference is shown at the first commit that has it;
 checkpoint.every_steps=1 shows the very update.
