@@ -59,13 +59,13 @@ class Peers:
         """The largest of what the processes say."""
         if self.count == 1:
             return number
-        said = torch.tensor(number)
+        said = torch.tensor(int(number))
         dist.all_reduce(said, dist.ReduceOp.MAX)
         return int(said)
 
     def begin_largest(self, number: int) -> tuple[torch.Tensor, dist.Work | None]:
         """Like `largest`, to be asked for later; `work.wait()` comes before reading the tensor."""
-        said = torch.tensor(number)
+        said = torch.tensor(int(number))
         return said, dist.all_reduce(said, dist.ReduceOp.MAX, async_op=True)
 
     def gather(self, content: bytes) -> list[bytes]:
