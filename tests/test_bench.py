@@ -126,7 +126,9 @@ def test_ours_is_compared_with_the_plain_loop(
     assert "equality: 3 fp32 updates of ours and of plain loop" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["lightning", "accelerate", "timm", "resident"])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(peer, marks=pytest.mark.slow) for peer in PEERS), "resident"]
+)
 def test_ours_is_compared_with_a_peer(name: str, setting: Setting) -> None:
     if name in PEERS:
         pytest.importorskip(name, reason="the bench extra is not installed")

@@ -22,6 +22,9 @@ RUN = [
 ]  # fmt: skip
 
 
+SLOW = pytest.mark.slow  # what differs from a quick case in numbers alone
+
+
 def rows(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -42,11 +45,13 @@ def assert_close_runs(one: Path, other: Path) -> None:
 @pytest.mark.parametrize(
     ("processes", "settings"),
     [
-        (2, ["accumulate=2", "clip_norm=1.0"]),
+        pytest.param(2, ["accumulate=2", "clip_norm=1.0"], marks=SLOW),
         (3, ["data.loader=torchvision", "data.train_images=130", "data.val_size=10"]),
         (
             2,
             [
+                "accumulate=2",
+                "clip_norm=1.0",
                 "mixup=0.4",
                 "ema=0.8",
                 "data.cutout=8",
@@ -71,7 +76,7 @@ def test_several_processes_train_as_one_does(
     assert_close_runs(tmp_path / "one", tmp_path / "several")
 
 
-@pytest.mark.parametrize("processes", [2, 3, 4])
+@pytest.mark.parametrize("processes", [pytest.param(2, marks=SLOW), 3, pytest.param(4, marks=SLOW)])
 def test_a_resumed_run_of_several_processes_equals_one_never_touched(
     tmp_path: Path, processes: int
 ) -> None:
@@ -87,7 +92,7 @@ def test_a_resumed_run_of_several_processes_equals_one_never_touched(
     assert_equal_runs(tmp_path / "through", tmp_path / "stopped")
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=SLOW)])
 def test_a_killed_process_ends_the_others_and_the_run_goes_on_exactly(
     tmp_path: Path, victim: int
 ) -> None:
@@ -131,6 +136,7 @@ def test_a_loss_that_is_not_finite_ends_all_processes_with_one_line(tmp_path: Pa
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
 
 
+@SLOW
 def test_each_job_of_a_sweep_is_trained_by_all_processes(tmp_path: Path) -> None:
     sweep = ["-m", "scheduler=steplr,constant", "hydra.sweep.dir=sweep"]
     said = team([*RUN, *sweep], tmp_path, 2)

@@ -99,8 +99,8 @@ def test_killed_at_any_call_it_ends_as_one_never_touched(
 @pytest.mark.parametrize(
     ("action", "error", "stride"),
     [
-        (faults.FAIL_ON, errno.ENOSPC, 7),
-        (faults.FAIL_ONCE, errno.EIO, 11),
+        (faults.FAIL_ON, errno.ENOSPC, 13),
+        (faults.FAIL_ONCE, errno.EIO, 19),
         (faults.FAIL_ON, errno.EROFS, 23),
         (faults.FAIL_ONCE, errno.EDQUOT, 23),
     ],

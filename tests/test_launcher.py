@@ -99,6 +99,7 @@ def test_a_launcher_told_to_stop_leaves_a_commit_to_go_on_from(
     assert_equal_runs(through, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_launcher_that_restarts_a_killed_process_ends_as_if_nothing_had_been(
     tmp_path: Path, through: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_launcher_that_restarts_a_killed_process_ends_as_if_nothing_had_been(
     assert_equal_runs(through, folder)
 
 
+@pytest.mark.slow
 def test_two_launchers_train_one_run(tmp_path: Path, through: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

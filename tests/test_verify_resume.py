@@ -45,6 +45,7 @@ def test_a_mistake_is_the_trainers_one_line(tmp_path: Path) -> None:
     assert command([*RUN, "--kills", "0"], tmp_path).returncode == 2
 
 
+@pytest.mark.slow
 def test_a_resume_that_loses_the_momentum_is_shown_with_place_and_tensor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
