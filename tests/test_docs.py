@@ -41,15 +41,15 @@ NOT_RUN = {
     "pip": "there may be no network; the extras that it names are looked up",
     "sbatch": "there is no SLURM; what it starts is read",
     "torchrun": "test_launcher and test_distributed start it",
-    "tensorboard": "a server; test_train reads the event files with TensorBoard's own reader",
-    "scripts/quickstart": "test_door runs what it calls; it installs for minutes",
+    "tensorboard": "a server; test_sweep reads the event files with TensorBoard's own reader",
+    "scripts/quickstart": "test_the_quickstart_ends_in_a_trained_model does",
     "scripts/test": "it is what runs this",
-    "scripts/": "hours of training; their flags are looked up",
-    "python scripts/": "minutes of measuring or drawing; their flags are looked up",
+    "scripts/": "minutes to hours of training; their flags are looked up",
+    "python scripts/": "minutes of measuring or drawing; their arguments are parsed",
     "python tests/": "test_breaks runs it",
     "python -m pytest": "a part of the suite; its files are looked up",
-    "python -c": "startup is what test_layout looks at",
-    "python -X importtime": "the same",
+    "python -c": "a yardstick",
+    "python -X importtime": "test_layout looks at what is imported",
 }
 REFUSED = ["epochs=0"]  # the one command that is there as a mistake
 
@@ -290,6 +290,40 @@ def test_the_command_does_it(
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_quickstart_ends_in_a_trained_model(tmp_path: Path) -> None:
+    for name in ("trainer", "conf", "scripts"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    # An environment in which everything is installed already, as the script notes it down.
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    checksum = subprocess.check_output(["cksum"], input=(ROOT / "pyproject.toml").read_bytes())
+    (tmp_path / ".venv" / f".installed-{checksum.decode().replace(' ', '').strip()}-run").touch()
+
+    def run(words: list[str]) -> str:
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    few = ["data=synthetic", "data.train_images=60", "data.test_images=20", "batch_size=20"]
+    said = run(["scripts/quickstart", *few, "device=cpu"])
+    assert "installing" not in said
+    assert "epoch 3/3" in said
+    (picture,) = re.findall(r"^LR picture +(.*)$", said, re.MULTILINE)
+    assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+    following = said[said.rindex("\nnext\n") :].splitlines()[2:]
+    assert [line.split()[0] for line in following] == [
+        *[".venv/bin/python"] * 2,
+        ".venv/bin/tensorboard",
+    ]
+    assert "epoch 5/5" in run(shlex.split(following[0]))
+    check(["python", *shlex.split(following[1])[1:]])
 
 
 @contextlib.contextmanager
