@@ -33,7 +33,7 @@ from trainer.use.places import resolve
 
 COMMANDS = pages.commands()
 RUN = re.compile(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d|(?:first|second)/run")
-SWEEP = re.compile(r"outputs/sweeps/[\w-]+")
+SWEEP = re.compile(r"(?<!dir=)outputs/sweeps/[\w-]+")  # not where one is to go
 DATES = re.compile(r"outputs/\d{4}-\d\d-\d\d(?![/\d-])")
 # What is not run here, by how it begins, and who does run it.
 NOT_RUN = {
@@ -256,7 +256,8 @@ def smaller(words: list[str]) -> list[str]:
         return []
     if words == REFUSED:
         return []
-    more = ["epochs=2", "device=cpu", "log.progress=none"]
+    ramp = any(word.startswith("experiment=vgg_warmup") for word in words)  # of five epochs
+    more = [f"epochs={7 if ramp else 2}", "device=cpu", "log.progress=none"]
     if any(word.startswith("experiment=linear") for word in words):
         return more
     if not any(word.startswith("data=") for word in words):
@@ -280,8 +281,8 @@ def test_the_command_does_it(
         return
     if module in ("trainer.verify_resume", "trainer.find_lr"):
         words += smaller(words)
-    if module == "trainer.verify_resume":
-        words += ["--kills", "2"]
+    more = {"trainer.verify_resume": ["--kills", "2"], "trainer.find_lr": ["--updates", "40"]}
+    words += more.get(module, [])
     done = subprocess.run(
         [sys.executable, "-m", module, *words],
         cwd=tmp_path,
