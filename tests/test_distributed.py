@@ -174,6 +174,7 @@ def test_a_regression_is_dealt_out_too(tmp_path: Path) -> None:
             assert several[name] == pytest.approx(one[name], rel=1e-5), name
 
 
+@SLOW
 def test_batch_norm_on_cpus_says_that_it_is_not_the_same(tmp_path: Path) -> None:
     said = team([*RUN, "model=vgg_bn", *in_folder("through")], tmp_path, 2)
     assert "batch norm sees its own images only" in said

@@ -72,6 +72,7 @@ def test_how_often_a_run_commits_changes_nothing(tmp_path: Path) -> None:
         assert_equal_runs(tmp_path / "epochs", tmp_path / other)
 
 
+@pytest.mark.slow
 def test_two_kills_without_progress_between_them_cost_nothing(tmp_path: Path) -> None:
     run = [*TINY, "resume=auto"]
     train([*run, "hydra.run.dir=whole"], tmp_path)

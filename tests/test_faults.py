@@ -101,8 +101,8 @@ def test_killed_at_any_call_it_ends_as_one_never_touched(
     [
         (faults.FAIL_ON, errno.ENOSPC, 13),
         (faults.FAIL_ONCE, errno.EIO, 19),
-        (faults.FAIL_ON, errno.EROFS, 23),
-        (faults.FAIL_ONCE, errno.EDQUOT, 23),
+        pytest.param(faults.FAIL_ON, errno.EROFS, 23, marks=pytest.mark.slow),
+        pytest.param(faults.FAIL_ONCE, errno.EDQUOT, 23, marks=pytest.mark.slow),
     ],
     ids=["full disk", "one I/O error", "read-only from then on", "quota, once"],
 )

@@ -65,7 +65,9 @@ def test_a_job_of_a_sweep_equals_the_same_run_alone(whole: Path, tmp_path: Path)
     assert_equal_runs(tmp_path / "alone", whole / "sweep" / "2")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_sweep_killed_in_the_middle_goes_on_with_the_same_command(
     number: int, whole: Path, tmp_path: Path
 ) -> None:

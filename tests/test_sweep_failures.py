@@ -49,7 +49,7 @@ def sweep(folder: Path, arguments: list[str], *, expect: int, prepare: Any = Non
     return json.loads((folder / "sweep" / "sweep.json").read_text())["jobs"]
 
 
-@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize("code", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_job_that_leaves_the_process_fails_alone(code: int, tmp_path: Path) -> None:
     jobs = sweep(tmp_path, ["seed=1,2,3"], expect=1, prepare=LeaveAt(6 + 2, code))
     assert [job["status"] for job in jobs] == ["done", "failed", "done"]
