@@ -126,7 +126,7 @@ def draw(rows: list[dict[str, float]], path: Path) -> None:
     for axes, (key, label) in zip(figure.subplots(3, 1, sharex=True), columns, strict=True):
         axes.plot([row[key] for row in rows])
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * max(row[key] for row in rows))
         axes.grid(alpha=0.3)
     axes.set_xlabel("job")
     save(figure, path)
