@@ -1,14 +1,12 @@
 """`python -m trainer`: train, resume, sweep."""
 
-import os
-import signal
+from trainer import leaving
 
 if __name__ == "__main__":
-    # Until a run takes the signals over there is nothing to save, and importing takes seconds.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    leaving.at_once_on_signals()  # until a run takes them over; importing takes seconds
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -117,7 +115,4 @@ def hydra_run(task: Callable[..., float | None], arguments: Sequence[str]) -> No
 
 
 if __name__ == "__main__":
-    code = main()
-    console.finish(sys.stdout)
-    console.finish(sys.stderr)
-    sys.exit(code)
+    leaving.leave(main())

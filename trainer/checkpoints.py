@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainer import checkpoint, console, storage
+from trainer import checkpoint, console, leaving, storage
 from trainer.comparison import differences, digest, entries
 from trainer.conversion import flat
 
@@ -157,6 +157,4 @@ def _files(place: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    code = main()
-    console.finish(sys.stdout)
-    sys.exit(code)
+    leaving.leave(main())

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import sys
 import threading
 import warnings
@@ -13,6 +12,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from trainer import leaving
 from trainer.tasks import Task
 
 # Only this process draws. tqdm's own lock is for several, and a killed process would leave it
@@ -36,7 +36,7 @@ def say(text: str, stream: TextIO | None) -> bool:
     except UnicodeEncodeError:  # a terminal for ASCII
         return say(text.encode("ascii", "backslashreplace").decode(), stream)
     except (BrokenPipeError, ValueError):  # the reader has gone, or the stream is closed
-        silence(stream)
+        leaving.silence(stream)
     except OSError:  # a full disk behind a redirection
         return False
     return True
@@ -86,21 +86,6 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(text.split())
-
-
-def silence(stream: TextIO) -> None:
-    """Sends what a closed stream still gets to nowhere, at the end of the process too."""
-    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())
-
-
-def finish(stream: TextIO | None) -> None:
-    """Flushes a stream at the end of the process, which must not fail over its last line."""
-    if stream is not None:
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            silence(stream)
 
 
 def _show_warning(message: Warning | str, *where: object) -> None:

@@ -1,11 +1,9 @@
 """`python -m trainer.evaluate`: how good a trained model is, class by class."""
 
-import os
-import signal
+from trainer import leaving
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # files are replaced whole: nothing to save
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    leaving.at_once_on_signals()  # files are replaced whole: nothing to save
 
 import json
 import sys
@@ -71,6 +69,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    console.finish(sys.stdout)
-    sys.exit(code)
+    leaving.leave(main())

@@ -1,11 +1,9 @@
 """`python -m trainer.export`: a trained model as a file that other programs run."""
 
-import os
-import signal
+from trainer import leaving
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # files are replaced whole: nothing to save
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    leaving.at_once_on_signals()  # files are replaced whole: nothing to save
 
 import importlib.util
 import sys
@@ -78,6 +76,4 @@ def check_packages(kinds: Sequence[str] | dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
-    console.finish(sys.stdout)
-    sys.exit(code)
+    leaving.leave(main())

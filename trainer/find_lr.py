@@ -1,11 +1,9 @@
 """`python -m trainer.find_lr`: which learning rates are worth trying."""
 
-import os
-import signal
+from trainer import leaving
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # files are written at the end, whole
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    leaving.at_once_on_signals()  # files are written at the end, whole
 
 import json
 import math
@@ -192,6 +190,4 @@ def _key(word: str) -> str:
 
 
 if __name__ == "__main__":
-    code = main()
-    console.finish(sys.stdout)
-    sys.exit(code)
+    leaving.leave(main())

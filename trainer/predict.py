@@ -1,11 +1,9 @@
 """`python -m trainer.predict`: what a trained model takes image files for."""
 
-import os
-import signal
+from trainer import leaving
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # nothing is written
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    leaving.at_once_on_signals()  # nothing is written
 
 import json
 import sys
@@ -73,6 +71,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    console.finish(sys.stdout)
-    sys.exit(code)
+    leaving.leave(main())

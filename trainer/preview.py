@@ -3,12 +3,10 @@
 Every curve comes from the function that trains. Needs no data set, no GPU and no torch.
 """
 
-import os
-import signal
+from trainer import leaving
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # there is nothing to save
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    leaving.at_once_on_signals()  # there is nothing to save
 
 import argparse
 import json
@@ -79,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             draw_lrs(flags.png, [(c.label, c.lrs, c.steps_per_epoch) for c in curves])
         sys.stdout.flush()
     except BrokenPipeError:  # piped into something that has read enough
-        console.silence(sys.stdout)
+        leaving.silence(sys.stdout)
     except (ValueError, OSError) as error:
         print(f"trainer: error: {console.one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
@@ -168,4 +166,4 @@ def csv_text(curves: Sequence[PreviewCurve]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leaving.leave(main())

@@ -4,12 +4,13 @@ import contextlib
 import itertools
 import multiprocessing
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from trainer import leaving
 
 # A killed trainer cannot put its workers' semaphores away; Python would complain at our end.
 sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
@@ -86,18 +87,16 @@ def _main(
     arguments: list[str], folder: Path, out: Path, err: Path, prepare: Callable[[], object] | None
 ) -> None:
     multiprocessing.set_start_method(None, force=True)  # its data workers start as anybody's do
-    for number in (signal.SIGINT, signal.SIGTERM):  # as `python -m trainer` begins
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    leaving.at_once_on_signals()  # as `python -m trainer` begins
     os.chdir(folder)
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
     sys.argv = ["trainer"]
-    from trainer import console
     from trainer.__main__ import main
 
     if prepare is not None:
         prepare()
     code = main(arguments)
-    console.finish(sys.stdout)
-    console.finish(sys.stderr)
+    leaving.finish(sys.stdout)
+    leaving.finish(sys.stderr)
     os._exit(code)

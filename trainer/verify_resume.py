@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from trainer import checkpoint, console, storage
+from trainer import checkpoint, console, leaving, storage
 from trainer.comparison import compare_runs, digest, entries
 from trainer.processes import TrainerProcess
 
@@ -246,7 +246,4 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _terminated)
-    code = main()
-    console.finish(sys.stdout)
-    console.finish(sys.stderr)
-    sys.exit(code)
+    leaving.leave(main())
