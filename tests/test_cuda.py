@@ -10,6 +10,7 @@ from comparison import assert_equal_runs, metrics, state
 from processes import Trainer, train
 
 from trainer.arguments import compose_run
+from trainer.build import build_run
 from trainer.commits import Commits
 from trainer.data import synthetic
 from trainer.data.device_loader import DeviceLoader
@@ -67,7 +68,7 @@ def test_both_loaders_give_equal_batches_on_the_device() -> None:
 
 
 def built(*arguments: str) -> Run:
-    return Run.build(compose_run([*RECIPE, *arguments]).config)
+    return build_run(compose_run([*RECIPE, *arguments]).config)
 
 
 def trained(run: Run, epochs: int) -> None:

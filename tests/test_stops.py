@@ -19,7 +19,7 @@ RUN = [*TINY, "data.val_size=40", "scheduler.warmup=1.5", "hydra.run.dir=run", "
 EVERY = os.environ.get("TRAINER_ALL_PROOFS") == "1"
 STEPS = 4  # updates in an epoch: 80 images in batches of 20
 PLACES = {
-    "before the first update": ("run.py", "build", 1),
+    "before the first update": ("build.py", "build_run", 1),
     "writing the first commit": ("storage.py", "write", 1),
     "in the first epoch": ("history.py", "advance", 2),
     "at an epoch's last update": ("history.py", "advance", 2 * STEPS),
@@ -41,12 +41,13 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+ALTERNATELY = (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 CASES = [
     (place, number)
     for count, place in enumerate(PLACES)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
     # kills at each call are tests/test_faults.py's; all three share the place's code here
-    if EVERY or number == signal.SIGTERM or count % 4 == (0 if number == signal.SIGINT else 2)
+    if EVERY or number == ALTERNATELY[count % len(ALTERNATELY)]
 ]
 
 

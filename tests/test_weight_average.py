@@ -12,8 +12,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trainer import checkpoint
 from trainer.arguments import compose_run
+from trainer.build import build_run
 from trainer.evaluation import Evaluator
-from trainer.run import Run
 from trainer.weight_average import WeightAverage
 
 
@@ -63,7 +63,7 @@ def averaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_evaluated_is_the_average_and_the_checkpoint_has_it(averaged: Path) -> None:
     rows = [json.loads(line) for line in (averaged / "metrics.jsonl").read_text().splitlines()]
     config = compose_run([*TINY, "ema=0.9", "data.val_size=20"]).config
-    run = Run.build(config)
+    run = build_run(config)
     evaluator = Evaluator.on(run.data.evaluation, run.device, run.precision)
     raw: list[float] = []
     for row in rows:
@@ -95,7 +95,7 @@ def test_a_run_from_its_weights_begins_with_the_average(averaged: Path, tmp_path
 
 def test_the_mean_over_an_image_and_its_mirror_image() -> None:
     config = compose_run([*TINY, "test_time_flip=true", "amp=none"]).config
-    run = Run.build(config)
+    run = build_run(config)
     assert isinstance(run.evaluator, Evaluator)
     images, labels = next(run.evaluator.batches())
     model = copy.deepcopy(run.model).eval()
@@ -107,4 +107,4 @@ def test_the_mean_over_an_image_and_its_mirror_image() -> None:
         torch.testing.assert_close(run.evaluator.logits(model, images), expected)
     loss = nn.functional.cross_entropy(expected, labels).item()
     assert run.evaluator(run.model)[0] == pytest.approx(loss)
-    assert Run.build(compose_run([*TINY, "amp=none"]).config).evaluator(run.model)[0] != loss
+    assert build_run(compose_run([*TINY, "amp=none"]).config).evaluator(run.model)[0] != loss

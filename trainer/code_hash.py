@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 # The loop, and what it is built from: everything that these import counts.
-ROOTS = ("run", "train", "final_test")
+ROOTS = ("build", "train", "final_test")
 # They only write, show or keep what was computed: no update or evaluation takes anything from them.
 LEFT_OUT = {
     "checkpoint",
@@ -18,6 +18,7 @@ LEFT_OUT = {
     "conversion",
     "event_file",
     "folders",
+    "leaving",
     "logs",
     "plot",
     "record",

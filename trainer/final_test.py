@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from trainer import checkpoint, console, storage, summary
+from trainer.build import build_evaluator
 from trainer.console import log
 from trainer.run import Run
 
@@ -21,7 +22,10 @@ def final_test(run: Run, folder: Path, check: Callable[[], object]) -> dict[str,
     """
     if run.data.split == "test":
         return {}
-    evaluator, task = run.evaluator_on(run.data.test), run.config.task()
+    evaluator, task = (
+        build_evaluator(run.config, run.data.test, run.device, run.precision, run.peers),
+        run.config.task(),
+    )
     result: dict[str, Any] = {}
     model = run.evaluated
     weights = {"last": {name: value.clone() for name, value in model.state_dict().items()}}

@@ -5,6 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from trainer import checkpoint, device, storage
+from trainer.build import build_run
 from trainer.config import Config
 from trainer.console import log
 from trainer.data import cifar10_files
@@ -80,7 +81,7 @@ def _built(
     source: checkpoint.Commit | None,
     peers: Peers,
 ) -> Run:
-    run = Run.build(config, peers)
+    run = build_run(config, peers)
     if source is not None:
         run.load_weights(checkpoint.weights(source.state), source)
     if commit is None:

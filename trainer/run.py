@@ -1,6 +1,5 @@
-"""What a run consists of: built from a configuration, saved to and restored from a checkpoint."""
+"""What a run consists of, saved to and restored from a checkpoint."""
 
-import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,28 +10,19 @@ from torch.amp.grad_scaler import GradScaler
 
 from trainer import checkpoint, fingerprint
 from trainer.config import Config
-from trainer.data.build import Data, Loader, build_loader, load_data
-from trainer.data.device_loader import DeviceLoader
+from trainer.data.build import Data, Loader
 from trainer.data.epoch_table import Augmentation, EpochTable
-from trainer.data.image_set import ImageSet
 from trainer.data.options import ImageOptions
-from trainer.data.value_loader import ValueLoader
 from trainer.device import (
-    choose_device,
-    choose_engine,
-    choose_precision,
     environment,
-    set_determinism,
 )
 from trainer.distributed import ALONE, Peers
-from trainer.engine import EagerEngine, Engine, EpochSums, Update
+from trainer.engine import Engine, EpochSums, Update
 from trainer.evaluation import Evaluator
-from trainer.graph import CapturedEvaluator, GraphEngine, StaticUpdate
+from trainer.graph import CapturedEvaluator, GraphEngine
 from trainer.history import History, Progress
-from trainer.models.build import build_model
-from trainer.objective import build_objective
-from trainer.optimizers.build import build_optimizer, place_lrs
-from trainer.random_state import load_random_state, random_state, seed_apart
+from trainer.optimizers.build import place_lrs
+from trainer.random_state import load_random_state, random_state
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.weight_average import WeightAverage
 from trainer.weights import load_weights
@@ -81,93 +71,6 @@ class Run:
     progress: Progress
     history: History
     peers: Peers = ALONE
-
-    @staticmethod
-    def build(config: Config, peers: Peers = ALONE) -> "Run":
-        """A run at its beginning; several processes are not connected yet.
-
-        Raises:
-            ValueError: If the configuration does not fit the machine or the data.
-            FileNotFoundError: If the data set is missing.
-        """
-        set_determinism(config.deterministic)
-        device = choose_device(config.device, peers.launch)
-        precision = choose_precision(config.amp, device)
-        data = load_data(config.data)
-        steps = config.steps_per_epoch()
-        loader = build_loader(
-            config.data,
-            data.train,
-            device,
-            config.batch_size,
-            mixup=config.mixup > 0,
-            share=(peers.rank, peers.count),
-        )
-        torch.manual_seed(config.seed)
-        random.seed(config.seed)
-        model = build_model(config.model, len(data.train.classes))
-        model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        if peers.count > 1 and device.type == "cuda":  # statistics of the whole batch
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        model.train()
-        average = WeightAverage(model, config.ema) if config.ema is not None else None
-        seed_apart(config.seed, peers)
-        optimizer = build_optimizer(config.optimizer, model)
-        scaler = GradScaler(device.type, enabled=precision == "fp16")
-        scheduler = LRSchedule(
-            optimizer, config.scheduler, steps_per_epoch=steps, epochs=config.epochs
-        )
-        update = Update(
-            model,
-            optimizer,
-            precision=precision,
-            scaler=scaler,
-            accumulate=config.accumulate,
-            clip_norm=config.clip_norm,
-            objective=build_objective(config.loss, config.label_smoothing),
-            average=average,
-            processes=peers.count,
-        )
-        sums = EpochSums.zeros(steps, device)
-        engine: Engine = EagerEngine(update, loader, scheduler, sums)
-        evaluator: Evaluator | CapturedEvaluator
-        evaluator = _evaluator(config, data.evaluation, device, precision, peers)
-        captured = choose_engine(
-            config.engine,
-            device,
-            loader=config.data.loader,
-            cycles_momentum=scheduler.resolved.momentum is not None,
-            processes=peers.count,
-        )
-        if captured == "graph" and isinstance(loader, DeviceLoader | ValueLoader):
-            static = StaticUpdate(
-                update, loader, scheduler, sums, steps_per_epoch=steps, images=len(data.train)
-            )
-            engine, evaluator = GraphEngine(static), CapturedEvaluator(evaluator)
-        return Run(
-            config=config,
-            device=device,
-            precision=precision,
-            data=data,
-            loader=loader,
-            evaluator=evaluator,
-            model=model,
-            average=average,
-            optimizer=optimizer,
-            scheduler=scheduler,
-            scaler=scaler,
-            update=update,
-            engine=engine,
-            sums=sums,
-            steps_per_epoch=steps,
-            progress=Progress(),
-            history=History(),
-            peers=peers,
-        )
-
-    def evaluator_on(self, images: ImageSet) -> Evaluator:
-        """An evaluator of other images, which computes as the run's own does."""
-        return _evaluator(self.config, images, self.device, self.precision, self.peers)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -276,16 +179,3 @@ class Run:
                     f"scheduler: update {k} was trained with LR {recorded}, the schedule now "
                     f"gives {computed}"
                 )
-
-
-def _evaluator(
-    config: Config, images: ImageSet, device: torch.device, precision: str, peers: Peers
-) -> Evaluator:
-    return Evaluator.on(
-        images,
-        device,
-        precision,
-        flip=config.test_time_flip,
-        objective=build_objective(config.loss, config.label_smoothing),
-        peers=peers,
-    )

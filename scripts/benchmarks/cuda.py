@@ -18,9 +18,9 @@ from benchmarks.setting import Setting
 from benchmarks.trace import Trace, traced
 from trainer import session
 from trainer.arguments import compose_run
+from trainer.build import build_run
 from trainer.graph import GraphEngine
 from trainer.record import Record
-from trainer.run import Run
 from trainer.signals import StopRequest
 
 TRACED = 20  # updates
@@ -102,7 +102,7 @@ def job(setting: Setting, folder: Path) -> dict[str, float]:
     config = compose_run(arguments).config
     settle()
     start = time.perf_counter()
-    built = Run.build(config)
+    built = build_run(config)
     settle()
     middle = time.perf_counter()
     session.carry_out(built, folder, Record(built, folder), StopRequest())

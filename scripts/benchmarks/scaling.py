@@ -54,7 +54,7 @@ def by_batch(
 
     from benchmarks.ours import ours
     from trainer.arguments import compose_run
-    from trainer.run import Run
+    from trainer.build import build_run
 
     block = setting.steps * setting.batch_size
     images = max(2 * max(batches), 2 * block)
@@ -63,7 +63,7 @@ def by_batch(
     contestants = list[Any]()
     for batch in batches:
         arguments = [*RECIPE, *data, f"batch_size={batch}", f"device={setting.device}"]
-        run = Run.build(compose_run(arguments).config)
+        run = build_run(compose_run(arguments).config)
         contestant = ours(str(batch), run, folder / f"batch{batch}")
         contestants.append(contestant)
         steps = max(block // batch, 1)

@@ -56,9 +56,9 @@ class Setting:
         Raises:
             SystemExit: If an epoch has fewer updates than a block.
         """
-        from trainer.run import Run
+        from trainer.build import build_run
 
-        run = Run.build(compose_run(self.arguments(*overrides)).config)
+        run = build_run(compose_run(self.arguments(*overrides)).config)
         if run.steps_per_epoch < self.steps:
             raise SystemExit(f"bench: error: an epoch has only {run.steps_per_epoch} updates")
         return run
