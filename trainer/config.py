@@ -179,6 +179,10 @@ class Config:
         name = self.checkpoint.monitor
         return self.metric_names()[0] if name == "auto" else name
 
+    def direction(self) -> str:
+        """Which way the monitored metric is better: `maximize` or `minimize`."""
+        return "maximize" if self.higher_is_better(self.monitored()) else "minimize"
+
     def steps_per_epoch(self) -> int:
         """Updates in an epoch.
 

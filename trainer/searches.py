@@ -8,7 +8,6 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 
 from trainer.arguments import Composed, compose_run, parse
 from trainer.config import Config
-from trainer.sweep_task import direction
 
 KEY = "hydra.sweeper.direction"
 
@@ -32,7 +31,7 @@ class Search:
     @property
     def direction(self) -> str:
         """`maximize` an accuracy, `minimize` a loss."""
-        return direction(self.base.config)
+        return self.base.config.direction()
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -54,10 +53,10 @@ def find(overrides: Sequence[Override]) -> Search | None:
         return None
     said = {o.key_or_group: o for o in overrides}
     wish = said.get(KEY)
-    if wish is not None and str(wish.value()).lower() != direction(base.config):
+    if wish is not None and str(wish.value()).lower() != base.config.direction():
         raise ValueError(
             f"{wish.input_line}: the direction follows checkpoint.monitor "
-            f"({direction(base.config)}); leave it out"
+            f"({base.config.direction()}); leave it out"
         )
     space = dict(base.hydra.sweeper.params or {})
     space |= {

@@ -94,14 +94,7 @@ class SweepTask:
         """For a search a failed job has the worst value there is: it goes on, elsewhere."""
         if self.searched is None or outcome.status != "failed":
             return outcome.value
-        return 0.0 if direction(job) == "maximize" else float("inf")
-
-
-def direction(config: Config) -> str:
-    """Which way a run's monitored metric is better: `maximize` or `minimize`."""
-    monitor = config.checkpoint.monitor
-    name = config.metric_names()[0] if monitor == "auto" else monitor
-    return "maximize" if name.endswith("accuracy") else "minimize"
+        return 0.0 if job.direction() == "maximize" else float("inf")
 
 
 def _preemptible(
