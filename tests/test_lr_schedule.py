@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
@@ -284,6 +285,29 @@ def test_an_impossible_option_is_refused_before_the_optimizer_is_touched() -> No
     with pytest.raises(ValueError, match=r"^scheduler\.gamma=2\.0"):
         schedule_of(Exponential(gamma=2.0), optimizer)
     assert lrs_in(optimizer) == list(BASES)
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "epochs", "said"),
+    [
+        (50_000 / 128, 30, "steps_per_epoch=390.625: must be a whole number"),
+        (390, 2.5, "epochs=2.5: must be a whole number"),
+        (math.inf, 30, "steps_per_epoch=inf: must be a whole number"),
+        (0, 30, "steps_per_epoch=0: must be at least 1"),
+        (390, -1, "epochs=-1: must be at least 1"),
+    ],
+)
+def test_a_length_that_counts_nothing_is_refused(
+    steps_per_epoch: Any, epochs: Any, said: str
+) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    with pytest.raises(ValueError, match=said):
+        LRSchedule(optimizer, Cosine(), steps_per_epoch=steps_per_epoch, epochs=epochs)
+    schedule = LRSchedule(
+        optimizer, Cosine(), steps_per_epoch=numpy.int64(390), epochs=numpy.int32(30)
+    )
+    assert type(schedule.updates) is int
+    assert schedule.updates == 11_700
 
 
 def test_the_package_offers_it_by_name_and_nothing_it_does_not_have() -> None:

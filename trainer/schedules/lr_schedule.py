@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import operator
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +28,7 @@ class LRSchedule(LRScheduler):
         epochs: Planned length of the run in epochs.
 
     Raises:
-        ValueError: If a parameter is out of range.
+        ValueError: If a parameter is out of range, or a length not a whole number.
     """
 
     # torch's constructor is left out on purpose: it wraps optimizer.step and takes a step itself.
@@ -36,8 +37,8 @@ class LRSchedule(LRScheduler):
     ) -> None:
         self.optimizer = optimizer
         self.option = option
-        self.steps_per_epoch = steps_per_epoch
-        self.updates = epochs * steps_per_epoch
+        self.steps_per_epoch = _whole("steps_per_epoch", steps_per_epoch)
+        self.updates = _whole("epochs", epochs) * self.steps_per_epoch
         groups = optimizer.param_groups
         self._bases = [float(g.setdefault("initial_lr", float(g["lr"]))) for g in groups]
         self.last_epoch = 0
@@ -229,6 +230,17 @@ class LRSchedule(LRScheduler):
             f"epochs, and its schedule would change at update {k} (LR {old_lr:g} -> {new_lr:g}); "
             f"say on_horizon_change= one of {choices}"
         )
+
+
+def _whole(name: str, value: int) -> int:
+    """A length that counts something; also one of numpy's integers."""
+    try:
+        number = operator.index(value)
+    except TypeError:  # `images / batch_size`: how the last batch counts is not ours to guess
+        raise ValueError(f"{name}={value}: must be a whole number") from None
+    if number < 1:
+        raise ValueError(f"{name}={value}: must be at least 1")
+    return number
 
 
 def _check_definition(saved: Mapping[str, Any], current: Mapping[str, Any], key: str) -> None:
