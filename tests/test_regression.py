@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import torch
 from comparison import assert_equal_runs, events
 from faults import SignalAt
 from processes import Trainer, train
+from run_folders import write_run
+from scipy import stats
 from torch import nn
 from torch.optim import lr_scheduler
 
@@ -21,7 +25,10 @@ from trainer.data.epoch_table import Augmentation
 from trainer.data.options import RandomRegression
 from trainer.data.value_loader import ValueLoader
 from trainer.objective import Regression
+from trainer.report.analysis import analyse
+from trainer.report.discovery import find_runs
 from trainer.report.runs import read_run
+from trainer.report.sentences import comparison_sentence, headline
 from trainer.tasks import TASKS
 
 CPU = torch.device("cpu")
@@ -103,9 +110,51 @@ def test_the_best_weights_have_the_lowest_loss_and_every_view_follows(runs: Path
     tags = {tag for tag, _, _ in events(folder)}
     assert {"lr", "train/loss", "train/mae", "test/loss", "test/mae"} <= tags
     assert not any("accuracy" in tag for tag in tags)
-    assert read_run(folder, "run").notes == [
-        "has no accuracy (loss=mse), by which runs are compared here"
-    ]
+
+
+def test_a_sweep_of_it_is_compared_by_the_loss(tmp_path: Path) -> None:
+    """The lower the better: order, difference, interval and p are those of scipy."""
+    command = ["-m", "experiment=linear_regression", "device=cpu", "epochs=3", "seed=0,1,2"]
+    process = train([*command, "optimizer.lr=0.1,1e-4", "hydra.sweep.dir=sweep"], tmp_path)
+    folders = find_runs([tmp_path / "sweep"])
+    result = analyse([read_run(folder, name) for folder, name in folders])
+    good, poor = ([run.final for run in group.runs] for group in result.groups)
+    assert max(good) < min(poor)
+    expected = stats.ttest_rel(poor, good)
+    (comparison,) = result.comparisons
+    assert comparison.adjusted_p == pytest.approx(expected.pvalue)
+    low, high = expected.confidence_interval()
+    sentence = comparison_sentence(comparison, result.measure)
+    assert sentence.startswith("optimizer.lr=0.0001 is above optimizer.lr=0.1 by ")
+    assert f"(95 % CI {low:#.3g} to {high:#.3g}, " in sentence
+    assert headline(result).title == "Take optimizer.lr=0.1."
+    assert "The numbers support that this is less than" in headline(result).text
+    assert headline(result).title in process.out
+    page = (tmp_path / "sweep" / "report" / "report.md").read_text()
+    assert "accuracy" not in page
+    assert "%" not in page.replace("95 %", "")
+    table = (tmp_path / "sweep" / "report" / "report.csv").read_text()
+    assert "final_loss,best_loss" in table
+    run = result.groups[0].runs[0]
+    at_first = run.rows[0]["test/loss"]
+    assert run.reached(at_first) == (run.rows[0]["step"], run.rows[0]["seconds"])
+    assert run.reached(run.rows[2]["test/loss"])[0] == run.rows[2]["step"]  # it falls
+    assert run.reached(run.rows[2]["test/loss"] / 2) is None
+    status = subprocess.run(
+        [sys.executable, "-m", "trainer.sweep", "status", "sweep"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert f"loss {run.final:.4g}" in status.stdout
+
+
+def test_beside_classification_a_regression_is_named_and_not_compared(
+    runs: Path, tmp_path: Path
+) -> None:
+    write_run(tmp_path / "classes", [0.5, 0.6])
+    (tmp_path / "values").symlink_to(runs / "linear_regression")
+    result = analyse([read_run(tmp_path / name, name) for name in ("classes", "values")])
+    assert [group.finished != [] for group in result.groups] == [True, False]
+    assert result.runs[1].notes == ["has no accuracy (loss=mse), by which runs are compared here"]
 
 
 def test_killed_and_resumed_it_ends_equal(runs: Path, tmp_path: Path) -> None:

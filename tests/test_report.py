@@ -38,7 +38,7 @@ def told(result: Report) -> str:
         [
             answer.title,
             answer.text,
-            *map(comparison_sentence, result.comparisons),
+            *(comparison_sentence(each, result.measure) for each in result.comparisons),
             *warnings(result),
         ]
     )
@@ -491,7 +491,7 @@ def test_a_thinned_curve_keeps_its_peaks_and_its_ends(tmp_path: Path) -> None:
         (["nowhere"], "nowhere: there is no such folder"),
         (["empty"], "empty: holds no run folder, up to 3 levels down"),
         (["file"], "file: is a file"),
-        (["run", "--target", "abc"], "--target abc: must be a number above 0 and at most 1"),
+        (["run", "--target", "abc"], "--target abc: must be a number above 0"),
         (["run", "--target", "80"], "--target 80: must be"),
         (["run", "--target", "0"], "--target 0: must be"),
         (["run", "--target", "nan"], "--target nan: must be"),

@@ -80,7 +80,7 @@ def test_a_sweep_killed_in_the_middle_goes_on_with_the_same_command(
     status = sweep_command(["status", "sweep"], tmp_path)
     assert status.returncode == 0, status.stderr
     lines = status.stdout.splitlines()
-    assert lines[0].split() == ["job", "state", "epoch", "accuracy", "time", "overrides"]
+    assert lines[0].split() == ["job", "state", "epoch", "result", "time", "overrides"]
     assert lines[1].split()[:3] == ["0", "done", "2"]
     assert lines[2].split()[1] == ("stopped" if number == signal.SIGTERM else "interrupted")
     assert lines[3].split()[1] == "waiting"

@@ -1,16 +1,15 @@
 """`python -m trainer.sweep`: how far a sweep is, and running what failed or is missing."""
 
-import os
-import signal
+from trainer import leaving
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # until a run takes them over
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    leaving.at_once_on_signals()  # until a run takes them over
 
 import argparse
+import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trainer import console, job_ledger, run_folder
@@ -50,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def table(folder: Path, ledger: job_ledger.Ledger) -> list[str]:
-    """A line per job: number, state, epoch, accuracy, time, overrides."""
-    rows = [("job", "state", "epoch", "accuracy", "time", "overrides")]
+    """A line per job: number, state, epoch, accuracy or loss, time, overrides."""
+    rows = [("job", "state", "epoch", "result", "time", "overrides")]
     for job in ledger.jobs:
         place = folder / (job.folder or str(job.number))
         state = job.status
@@ -60,14 +59,13 @@ def table(folder: Path, ledger: job_ledger.Ledger) -> list[str]:
         elif state == "running" and not run_folder.in_use(place):
             state = "interrupted"
         row = run_folder.last_row(place)
-        accuracy = next((v for k, v in row.items() if k in ("val/accuracy", "test/accuracy")), None)
         seconds = run_folder.seconds(place)
         rows.append(
             (
                 str(job.number),
                 state,
                 f"{row['epoch']:.0f}" if row else "-",
-                f"{accuracy:.2%}" if accuracy is not None else "-",
+                _result(row),
                 console.duration(seconds) if seconds is not None else "-",
                 " ".join(job.overrides) + (f"  ({job.error})" if job.error else ""),
             )
@@ -79,7 +77,15 @@ def table(folder: Path, ledger: job_ledger.Ledger) -> list[str]:
     ]
 
 
+def _result(row: Mapping[str, float]) -> str:
+    """The last accuracy; the loss of what has none."""
+    for split in ("val", "test"):
+        if (accuracy := row.get(f"{split}/accuracy")) is not None:
+            return f"{accuracy:.2%}"
+        if (loss := row.get(f"{split}/loss")) is not None:
+            return f"loss {loss:.4g}"
+    return "-"
+
+
 if __name__ == "__main__":
-    code = main()
-    console.finish(sys.stdout)
-    sys.exit(code)
+    leaving.leave(main())

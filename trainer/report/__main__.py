@@ -1,21 +1,21 @@
 """`python -m trainer.report`: compare runs. Reads their files only; needs no torch."""
 
-import os
-import signal
+from trainer import leaving
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # files are replaced whole: nothing to save
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    leaving.at_once_on_signals()  # files are replaced whole: nothing to save
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from trainer import console
+from trainer.report.analysis import TARGET
 from trainer.report.screen import lines
-from trainer.report.write import TARGET, report
+from trainer.report.write import report
 
 EXAMPLES = """\
 examples:
@@ -51,9 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--target",
-        metavar="ACCURACY",
-        default=str(TARGET),
-        help="measure updates and seconds to this accuracy, in (0, 1] (default: %(default)s)",
+        metavar="VALUE",
+        help=f"measure updates and seconds to this accuracy (default: {TARGET}) or loss",
     )
     parser.add_argument(
         "--output",
@@ -66,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = report(flags.folders, flags.output, _target(flags.target), arguments)
         print("\n".join(lines(written)), flush=True)
     except BrokenPipeError:  # piped into something that has read enough
-        console.silence(sys.stdout)
+        leaving.silence(sys.stdout)
     except (ValueError, OSError) as error:
         print(f"trainer: error: {console.one_line(error)}", file=sys.stderr)
         mistakes = ValueError | FileExistsError | NotADirectoryError
@@ -74,15 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _target(text: str) -> float:
+def _target(text: str | None) -> float | None:
+    if text is None:
+        return None
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value <= 1:
-        raise ValueError(f"--target {text}: must be a number above 0 and at most 1; 0.8 is 80 %")
+    if not 0 < value < math.inf:
+        raise ValueError(f"--target {text}: must be a number above 0; 0.8 is 80 %")
     return value
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leaving.leave(main())

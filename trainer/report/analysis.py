@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from trainer.report.groups import Group
+from trainer.report.measure import ACCURACY, LOSS, Measure
 from trainer.report.runs import Run
 from trainer.report.settings import divide
 from trainer.report.statistics import PairedDifference, holm, paired_difference
 
+TARGET = 0.80  # of accuracy
 SIGNIFICANT = 0.05  # the 5 % that belongs to a 95 % interval
 
 
@@ -19,9 +22,9 @@ class Comparison:
         leader: The best group.
         other: The other.
         seeds: Seeds that both have.
-        difference: Mean difference, leader less other: within the common seeds, or of the two
-            means where there are none.
-        paired: Its interval and p; None for fewer than 2 common seeds.
+        difference: How much better the leader is on average: within the common seeds, or of the
+            two means where there are none.
+        paired: Its interval and p, positive as above; None for fewer than 2 common seeds.
         adjusted_p: p after Holm's adjustment for all comparisons of the report.
         same_length: Whether both had the same epochs and updates.
         same_split: Whether both were evaluated on the same images.
@@ -48,18 +51,20 @@ class Report:
 
     Attributes:
         runs: All of them.
-        groups: Groups with a finished run, best mean of the final accuracy first, then the others.
+        measure: What they are compared by.
+        groups: Groups with a finished run, best mean of the final value first, then the others.
         comparisons: The first group against each other one that has a finished run.
         common: Settings that all runs share, `key=value`.
-        target: Accuracy in (0, 1] that speed is measured by.
+        target: Value that speed is measured by; None: there is none.
         notes: What had to be assumed about the configurations.
     """
 
     runs: list[Run]
+    measure: Measure
     groups: list[Group]
     comparisons: list[Comparison]
     common: list[str]
-    target: float
+    target: float | None
     notes: list[str]
 
     @property
@@ -79,13 +84,18 @@ class Report:
         return max(("test", "val"), key=splits.count)
 
 
-def analyse(runs: Sequence[Run], target: float) -> Report:
-    """Groups the runs and compares the groups.
+def analyse(runs: Sequence[Run], target: float | None = None) -> Report:
+    """Groups the runs and compares the groups: by their accuracy, or by the loss if none has one.
 
     Args:
-        runs: In the order in which they are to be listed.
-        target: Accuracy in (0, 1].
+        runs: In the order in which they are to be listed; what they are compared by is set.
+        target: Value that speed is measured by; None: 80 % of accuracy.
+
+    Raises:
+        ValueError: If it is no accuracy or no loss.
     """
+    measure = _measure(runs)
+    target = _target(target, measure)
     known = [run for run in runs if run.settings]
     bare = [run for run in runs if not run.settings and run.rows]
     groups: list[Group] = []
@@ -100,8 +110,28 @@ def analyse(runs: Sequence[Run], target: float) -> Report:
             groups.append(Group(label, members, own, members[0].split))
     for run in bare:  # no telling what it shares with others
         groups.append(Group(run.name or run.place, [run], ["configuration unknown"], run.split))
-    groups = _ranked(_distinct(groups))
-    return Report(list(runs), groups, _compare(groups), common, target, notes)
+    groups = _ranked(_distinct(groups), measure)
+    return Report(list(runs), measure, groups, _compare(groups, measure), common, target, notes)
+
+
+def _measure(runs: Sequence[Run]) -> Measure:
+    """What the runs are compared by from here on; who lacks it is told so."""
+    classes = [run for run in runs if any(f"{run.split}/accuracy" in row for row in run.rows)]
+    known = [run for run in runs if any(f"{run.split}/loss" in row for row in run.rows)]
+    measure = LOSS if known and not classes else ACCURACY
+    for run in runs:
+        run.measure = measure
+        if run.rows and not run.evaluated and run.settings.get("loss") == "mse":
+            run.notes.append("has no accuracy (loss=mse), by which runs are compared here")
+    return measure
+
+
+def _target(target: float | None, measure: Measure) -> float | None:
+    if target is None:
+        return TARGET if measure is ACCURACY else None
+    if measure is ACCURACY and not target <= 1:
+        raise ValueError(f"--target {target:g}: must be an accuracy, at most 1; 0.8 is 80 %")
+    return target
 
 
 def _distinct(groups: list[Group]) -> list[Group]:
@@ -115,19 +145,19 @@ def _distinct(groups: list[Group]) -> list[Group]:
     ]
 
 
-def _ranked(groups: list[Group]) -> list[Group]:
+def _ranked(groups: list[Group], measure: Measure) -> list[Group]:
     """Best mean first; groups on other images than most, and those without a result, behind."""
     splits = [group.split for group in groups if group.finished]
 
     def rank(group: Group) -> tuple[bool, bool, float]:
         final = group.final
         odd = splits.count(group.split) < len(splits) / 2
-        return final is None, odd, 0.0 if final is None else -final.mean
+        return final is None, odd, 0.0 if final is None else measure.better_by(0.0, final.mean)
 
     return sorted(groups, key=rank)
 
 
-def _compare(groups: list[Group]) -> list[Comparison]:
+def _compare(groups: list[Group], measure: Measure) -> list[Comparison]:
     ranked = [group for group in groups if group.finished]
     if len(ranked) < 2:
         return []
@@ -135,7 +165,9 @@ def _compare(groups: list[Group]) -> list[Comparison]:
     first = leader.by_seed(lambda run: run.final)
     seconds = [other.by_seed(lambda run: run.final) for other in others]
     pairs = [
-        paired_difference(first, second) if other.split == leader.split else None
+        paired_difference(*((first, second) if measure.higher else (second, first)))
+        if other.split == leader.split
+        else None
         for other, second in zip(others, seconds, strict=True)
     ]
     ps = [pair.p for pair in pairs if pair is not None and pair.p is not None]
@@ -150,7 +182,7 @@ def _compare(groups: list[Group]) -> list[Comparison]:
                 leader,
                 other,
                 len(shared),
-                sum(ours) / len(ours) - sum(theirs) / len(theirs),
+                measure.better_by(fmean(ours), fmean(theirs)),
                 pair,
                 next(adjusted) if pair is not None and pair.p is not None else None,
                 leader.lengths == other.lengths and len(leader.lengths) == 1,

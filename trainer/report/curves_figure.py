@@ -32,7 +32,7 @@ LOW = 0.2  # accuracy below which there is nothing to leave out
 def draw(report: Report, *, narrow: bool) -> Figure:
     """The stacked figure; sizes in inches."""
     groups = report.groups[:MOST_GROUPS]
-    split = "validation" if report.split == "val" else "test"
+    by, split = report.measure, "validation" if report.split == "val" else "test"
     size = 9.0 if narrow else 10.0
     legend_height = 0.19 * len(groups) + 0.2 if narrow else 0
     height = (7.2 if narrow else max(7.6, 0.22 * len(groups) + 1)) + legend_height
@@ -41,11 +41,14 @@ def draw(report: Report, *, narrow: bool) -> Figure:
     for number, group in enumerate(groups):
         _draw_lr(rows[0], group, look(number))
         _draw_metric(rows[1], group, "train/loss", 1.0, look(number))
-        _draw_metric(rows[2], group, f"{group.split}/accuracy", 100.0, look(number))
-    names = ("learning rate", "train loss", f"{split} accuracy (%)")
+        _draw_metric(rows[2], group, f"{group.split}/{by.name}", by.scale, look(number))
+    names = ("learning rate", "train loss", f"{split} {by.axis}")
     for axes, name in zip(rows, names, strict=True):
         plain_axes(axes, size=size - 0.5)
-        axes.ticklabel_format(axis="y", useOffset=False)
+        if axes is rows[0] or by.higher:
+            axes.ticklabel_format(axis="y", useOffset=False)
+        else:  # a loss of values falls over orders of magnitude
+            axes.set_yscale("log")
         axes.set_title(name, loc="left", fontsize=size + 0.5, color=INK, fontweight="bold")
     rows[0].set_ylim(bottom=0)
     rows[2].set_xlabel("completed epochs", fontsize=size, color=FAINT)
@@ -141,14 +144,11 @@ def lowest_shown(report: Report) -> float | None:
     The first fifth of a run climbs over most of the axis, and leaves nothing of it for the end,
     which is what one wants to compare.
     """
+    if not report.measure.higher:
+        return None
     runs = [run for run in report.runs if run.evaluated]
     longest = max((run.epochs for run in runs), default=0)
-    late = [
-        row[f"{run.split}/accuracy"]
-        for run in runs
-        for row in run.evaluated
-        if row["epoch"] >= longest / 5
-    ]
+    late = [row[run.metric] for run in runs for row in run.evaluated if row["epoch"] >= longest / 5]
     if longest < SHORT or not late or min(late) < LOW:
         return None
     return math.floor(20 * min(late)) / 20

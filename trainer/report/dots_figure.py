@@ -15,7 +15,6 @@ from trainer.report.style import (
     plain_axes,
     short_labels,
 )
-from trainer.report.wording import mean_and_sd, points
 
 BELOW = 0.2  # of a row: the interval stands below the dots, which would hide it
 
@@ -23,23 +22,23 @@ BELOW = 0.2  # of a row: the interval stands below the dots, which would hide it
 def draw_final(report: Report, *, narrow: bool) -> Figure:
     """Dots per seed, mean and 95 % confidence interval."""
     groups = report.ranked[:MOST_GROUPS]
-    split = "validation" if report.split == "val" else "test"
-    told = [mean_and_sd(group.final) for group in groups]
-    figure, axes, size = _rows(groups, told, f"final {split} accuracy (%)", narrow=narrow)
+    by, split = report.measure, "validation" if report.split == "val" else "test"
+    told = [by.mean_and_sd(group.final) for group in groups]
+    figure, axes, size = _rows(groups, told, f"final {split} {by.axis}", narrow=narrow)
     for number, group in enumerate(groups):
         style, final = look(number), group.final
-        values = [100 * value for value in group.by_seed(lambda run: run.final).values()]
+        values = [by.scale * value for value in group.by_seed(lambda run: run.final).values()]
         if final is not None and final.half_width is not None:
             axes.errorbar(
-                100 * final.mean,
+                by.scale * final.mean,
                 number + BELOW,
-                xerr=100 * final.half_width,
+                xerr=by.scale * final.half_width,
                 color=INK,
                 linewidth=1.3,
                 capsize=4,
             )
             axes.plot(
-                [100 * final.mean] * 2,
+                [by.scale * final.mean] * 2,
                 [number + BELOW - 0.12, number + BELOW + 0.12],
                 lw=2,
                 color=INK,
@@ -59,16 +58,17 @@ def draw_final(report: Report, *, narrow: bool) -> Figure:
 
 
 def draw_gap(report: Report, *, narrow: bool) -> Figure:
-    """Evaluated and train accuracy, joined."""
+    """Evaluated and train value, joined."""
+    by = report.measure
     groups = [g for g in report.ranked if g.estimate(lambda run: run.gap)][:MOST_GROUPS]
     gaps = [group.estimate(lambda run: run.gap) for group in groups]
-    told = [points(gap.mean, sign=True) if gap else "" for gap in gaps]
-    figure, axes, size = _rows(groups, told, "accuracy (%)", narrow=narrow)
+    told = [by.difference(gap.mean, sign=True) if gap else "" for gap in gaps]
+    figure, axes, size = _rows(groups, told, by.axis, narrow=narrow)
     for number, group in enumerate(groups):
         style, final, train = look(number), group.final, group.estimate(lambda run: run.train)
         if final is None or train is None:
             continue
-        low, high = 100 * final.mean, 100 * train.mean
+        low, high = by.scale * final.mean, by.scale * train.mean
         axes.plot([low, high], [number] * 2, color=style.colour, linewidth=2.2, alpha=0.5)
         axes.plot([low], [number], "o", color=style.colour, markersize=size - 1)
         axes.plot(

@@ -14,7 +14,7 @@ from trainer.report import curves_figure, dots_figure
 from trainer.report.analysis import Report
 from trainer.report.sentences import measure
 from trainer.report.style import MOST_GROUPS
-from trainer.report.wording import listed, mean_and_sd, points
+from trainer.report.wording import listed
 
 Draw = Callable[[bool], Figure]
 
@@ -68,7 +68,7 @@ def pictures(report: Report) -> list[Picture]:
 
 
 def _final(report: Report) -> Picture:
-    told = [f"{group.label} {mean_and_sd(group.final)}" for group in report.ranked]
+    told = [f"{group.label} {report.measure.mean_and_sd(group.final)}" for group in report.ranked]
     several = any(group.seeds > 1 for group in report.ranked)
     spread = " The bar is the mean, the whiskers its 95 % confidence interval." if several else ""
     return Picture(
@@ -92,7 +92,7 @@ def _curves(report: Report) -> Picture:
     return Picture(
         "curves",
         "What the learning rate did",
-        f"Learning rate, train loss and {split} accuracy against the epoch, for "
+        f"Learning rate, train loss and {split} {report.measure.name} against the epoch, for "
         f"{listed(labels, most=20)}.",
         f"The learning rate is that of each update, as lr.csv has it.{axis}"
         f"{band if several else ''}{thin if unfinished else ''}{_left_out(len(report.groups))}",
@@ -101,18 +101,19 @@ def _curves(report: Report) -> Picture:
 
 
 def _gap(report: Report) -> Picture:
-    split = "validation" if report.split == "val" else "test"
+    by, split = report.measure, "validation" if report.split == "val" else "test"
     told: list[str] = []
     for group in report.ranked:
         gap = group.estimate(lambda run: run.gap)
-        told += [f"{group.label} {points(gap.mean)}"] if gap else []
+        told += [f"{group.label} {by.difference(gap.mean)}"] if gap else []
     return Picture(
         "gap",
-        f"Train and {split} accuracy, and the gap",
-        f"Train and {split} accuracy after the last epoch; the gap in points: "
+        f"Train and {split} {by.name}, and the gap",
+        f"Train and {split} {by.name} after the last epoch; the gap"
+        f"{' in points' if by.higher else ''}: "
         f"{listed(told, most=20)}.",
-        f"Filled: {split}; open: train; means over seeds. The number is the gap in percentage "
-        f"points.{_left_out(len(report.ranked))}",
+        f"Filled: {split}; open: train; means over seeds. The number is the gap"
+        f"{' in percentage points' if by.higher else ''}.{_left_out(len(report.ranked))}",
         lambda narrow: dots_figure.draw_gap(report, narrow=narrow),
     )
 

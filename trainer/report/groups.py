@@ -56,7 +56,7 @@ class Group:
 
     @property
     def final(self) -> Estimate | None:
-        """Accuracy after the last epoch, over the seeds."""
+        """The value after the last epoch, over the seeds."""
         return self.estimate(lambda run: run.final)
 
     @property

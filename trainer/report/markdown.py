@@ -25,9 +25,11 @@ def text(report: Report, pictures: Sequence[Picture], provenance: Provenance) ->
     if remarks := warnings(report):
         lines += ["**Before believing it:**", "", *(f"- {escaped(line)}" for line in remarks), ""]
     by_name = {picture.name: picture for picture in pictures}
-    lines += [*_figure(by_name.get("final")), *_table(tables.accuracy(report))]
+    lines += [*_figure(by_name.get("final")), *_table(tables.results(report))]
     if (differences := tables.comparisons(report)) is not None:
-        sentences = [f"- {escaped(comparison_sentence(c))}" for c in report.comparisons]
+        sentences = [
+            f"- {escaped(comparison_sentence(c, report.measure))}" for c in report.comparisons
+        ]
         lines += [*_table(differences), *sentences, ""]
     lines += [*_figure(by_name.get("curves")), *_table(tables.speed(report))]
     lines += _figure(by_name.get("gap"))

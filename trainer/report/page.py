@@ -13,7 +13,7 @@ from trainer.report.remarks import explanations, warnings
 from trainer.report.sentences import comparison_sentence, headline, measure
 from trainer.report.stylesheet import STYLESHEET
 from trainer.report.tables import Table
-from trainer.report.wording import count, joined_range, percent, points
+from trainer.report.wording import count, joined_range
 
 NARROW = "(max-width: 640px)"  # as in the stylesheet
 # Should a text ever get past `html.escape`, the browser still runs and fetches nothing.
@@ -33,7 +33,7 @@ def text(report: Report, pictures: Sequence[Picture], provenance: Provenance) ->
         _tiles(report),
         _warnings(warnings(report)),
         _figure_section(shown.get("final")),
-        _table_section(tables.accuracy(report), lead=report.leader is not None),
+        _table_section(tables.results(report), lead=report.leader is not None),
         _comparisons(report),
         _figure_section(shown.get("curves")),
         _table_section(tables.speed(report), lead=report.leader is not None),
@@ -72,11 +72,14 @@ def _tiles(report: Report) -> str:
     leader = report.leader
     if leader is None or leader.final is None:
         return ""
-    facts = [(f"{measure(report).capitalize()}, highest mean", percent(leader.final.mean))]
+    by = report.measure
+    facts = [(f"{measure(report).capitalize()}, {by.best} mean", by.value(leader.final.mean))]
     same = [c for c in report.comparisons if c.same_split]
     if same:
-        ahead = points(min(c.difference for c in same), sign=True)
-        facts.append(("Points above the next", ahead))
+        ahead = by.difference(min(c.difference for c in same), sign=True)
+        facts.append(
+            (f"Points {by.ahead} the next" if by.higher else "Ahead of the next by", ahead)
+        )
     facts.append(("Seeds a group", joined_range([g.seeds for g in report.ranked])))
     done = sum(run.finished for run in report.runs)
     facts.append(("Runs finished", f"{done} of {len(report.runs)}"))
@@ -145,7 +148,7 @@ def _kind(table: Table, column: int) -> str:
 
 
 def _comparisons(report: Report) -> str:
-    sentences = [comparison_sentence(c) for c in report.comparisons]
+    sentences = [comparison_sentence(c, report.measure) for c in report.comparisons]
     after = _list(sentences, "readings")
     if len(sentences) > MOST_SENTENCES:
         after = f'<details class="inner"><summary>In words</summary>{after}</details>'

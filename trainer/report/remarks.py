@@ -84,6 +84,18 @@ def _curves_differ(group: Group) -> bool:
     return any(curve != curves[0] for curve in curves)
 
 
+def _train(report: Report, split: str) -> str:
+    if report.measure.higher:
+        return (
+            "Train accuracy is counted during the epoch, on augmented images. The gap is train "
+            f"less {split} accuracy."
+        )
+    return (
+        "Train loss is the mean over the epoch, during which the weights change. The gap is "
+        f"{split} less train loss."
+    )
+
+
 def explanations(report: Report) -> list[str]:
     """How to read the page, in a few lines."""
     split = "validation" if report.split == "val" else "test"
@@ -95,7 +107,7 @@ def explanations(report: Report) -> list[str]:
     else:
         choice = (
             "The best epoch was picked by the test set itself, so it is too good by what luck "
-            "adds; data.val_size=5000 would keep the test set out."
+            "adds; data.val_size would keep the test set out."
         )
     return [
         f"The main number is the {measure(report)}, after the last epoch: nothing was picked by "
@@ -107,7 +119,6 @@ def explanations(report: Report) -> list[str]:
         "of comparisons.",
         "The leader was picked by these same numbers, which favours it a little. "
         '"Do not separate" means that these seeds cannot tell, not that the two are equal.',
-        f"Train accuracy is counted during the epoch, on augmented images. The gap is train less "
-        f"{split} accuracy.",
+        _train(report, split),
         "Seconds include evaluation, on whatever else the machine was doing.",
     ]

@@ -8,6 +8,7 @@ from typing import Any
 from trainer.conversion import flat
 from trainer.report import records
 from trainer.report.lr_curves import Curve, read_curve
+from trainer.report.measure import ACCURACY, Measure
 from trainer.report.records import is_number, plain
 
 Row = dict[str, float]
@@ -27,10 +28,11 @@ class Run:
         overrides: What was typed, where Hydra wrote it down.
         rows: A row per evaluated epoch, as in metrics.jsonl.
         split: What was evaluated, `test` or `val`.
+        measure: What it is compared by.
         error: Why it failed.
         seconds: Time spent on it.
-        test_last: Accuracy on the test set, last weights, where that was kept for the end.
-        test_best: The same with the best weights.
+        tested: Metrics on the test set, where that was kept for the end, by weights: `last` and
+            `best`.
         lr: Updates and LRs of lr.csv, thinned out.
         made_with: Device, precision, versions, data and commit, as far as known.
         changed: When a file of it last changed, seconds since 1970.
@@ -45,10 +47,10 @@ class Run:
     overrides: list[str] = field(default_factory=list[str])
     rows: list[Row] = field(default_factory=list[Row])
     split: str = "test"
+    measure: Measure = ACCURACY
     error: str | None = None
     seconds: float | None = None
-    test_last: float | None = None
-    test_best: float | None = None
+    tested: dict[str, dict[str, float]] = field(default_factory=lambda: {"last": {}, "best": {}})
     lr: Curve | None = None
     made_with: dict[str, str] = field(default_factory=dict[str, str])
     changed: float | None = None
@@ -66,36 +68,53 @@ class Run:
         return seed if isinstance(seed, int) else f"? ({self.place})"
 
     @property
+    def metric(self) -> str:
+        """The metric that it is compared by, such as `test/accuracy`."""
+        return f"{self.split}/{self.measure.name}"
+
+    @property
     def evaluated(self) -> list[Row]:
-        """The rows with the accuracy that runs are compared by."""
-        return [row for row in self.rows if f"{self.split}/accuracy" in row]
+        """The rows with that metric."""
+        return [row for row in self.rows if self.metric in row]
 
     @property
     def final(self) -> float | None:
-        """Accuracy after the last epoch."""
-        return self._last(f"{self.split}/accuracy")
+        """Its value after the last epoch."""
+        return self._last(self.metric)
 
     @property
     def best_row(self) -> Row | None:
-        """The first row with the highest accuracy."""
-        key = f"{self.split}/accuracy"
-        return max(self.evaluated, key=lambda row: row[key], default=None)
+        """The first row with the best value."""
+        sign = 1 if self.measure.higher else -1
+        return max(self.evaluated, key=lambda row: sign * row[self.metric], default=None)
 
     @property
     def best(self) -> float | None:
-        """The highest accuracy of any epoch."""
+        """The best value of any epoch."""
         row = self.best_row
-        return None if row is None else row[f"{self.split}/accuracy"]
+        return None if row is None else row[self.metric]
 
     @property
     def train(self) -> float | None:
-        """Training accuracy over the last epoch."""
-        return self._last("train/accuracy")
+        """The same over the training of the last epoch."""
+        return self._last(f"train/{self.measure.name}")
 
     @property
     def gap(self) -> float | None:
-        """Training accuracy less the evaluated one, after the last epoch."""
-        return None if self.train is None or self.final is None else self.train - self.final
+        """How much better training looks than the evaluation, after the last epoch."""
+        if self.train is None or self.final is None:
+            return None
+        return self.measure.better_by(self.train, self.final)
+
+    @property
+    def test_last(self) -> float | None:
+        """The value on the test set, last weights, where that was kept for the end."""
+        return self.tested["last"].get(self.measure.name)
+
+    @property
+    def test_best(self) -> float | None:
+        """The same with the best weights."""
+        return self.tested["best"].get(self.measure.name)
 
     @property
     def epochs(self) -> int:
@@ -114,11 +133,11 @@ class Run:
         return int(epochs) if is_number(epochs) else None
 
     def reached(self, target: float) -> tuple[int, float | None] | None:
-        """Updates and seconds at the first evaluation at or above a target; None: never."""
+        """Updates and seconds at the first evaluation as good as a target; None: never."""
         seconds: float | None = 0.0
         for row in self.rows:
             seconds = seconds + row["seconds"] if seconds is not None and "seconds" in row else None
-            if row.get(f"{self.split}/accuracy", -1.0) >= target:
+            if self.metric in row and self.measure.better_by(row[self.metric], target) >= 0:
                 return int(row["step"]), seconds
         return None
 
@@ -142,7 +161,9 @@ def read_run(folder: Path, place: str) -> Run:
     name = config.get("name", summary.get("name"))
     run.name = plain(name) if name else None
     run.overrides = records.read_overrides(folder / ".hydra" / "overrides.yaml")
-    val = any("val/accuracy" in row for row in rows) or bool(run.settings.get("data.val_size"))
+    val = any(key.startswith("val/") for row in rows for key in row) or bool(
+        run.settings.get("data.val_size")
+    )
     run.split = "val" if val else "test"
     run.error = plain(summary["error"]) if summary.get("error") else None
     run.error = run.error or records.last_error(folder / "trainer.log")
@@ -150,13 +171,10 @@ def read_run(folder: Path, place: str) -> Run:
     run.seconds = records.numbers(summary).get("seconds")
     if run.status != "done" and rows and all("seconds" in row for row in rows):
         run.seconds = sum(row["seconds"] for row in rows)  # the summary is as old as the start
-    run.test_last = records.numbers(summary.get("test_last")).get("accuracy")
-    run.test_best = records.numbers(summary.get("test_best")).get("accuracy")
+    run.tested = {w: records.numbers(summary.get(f"test_{w}")) for w in ("last", "best")}
     run.lr = read_curve(folder / "lr.csv")
     run.made_with = _made_with(summary)
     run.changed = _changed(folder)
-    if rows and not run.evaluated and run.settings.get("loss") == "mse":
-        notes.append("has no accuracy (loss=mse), by which runs are compared here")
     return run
 
 

@@ -11,6 +11,8 @@ def lines(written: Written) -> list[str]:
     result = written.report
     answer = headline(result)
     text = [*tables.terminal(tables.screen(result)), "", answer.title, answer.text]
-    text += [f"  {comparison_sentence(comparison)}" for comparison in result.comparisons]
+    text += [
+        f"  {comparison_sentence(comparison, result.measure)}" for comparison in result.comparisons
+    ]
     text += [f"note: {line}" for line in warnings(result)]
     return [*text, "", f"report: {written.folder / 'report.html'}"]

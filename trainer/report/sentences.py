@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from trainer.report.analysis import Comparison, Report
 from trainer.report.groups import Group
+from trainer.report.measure import Measure
 from trainer.report.statistics import Estimate
-from trainer.report.wording import count, interval, listed, p_value, percent, points
+from trainer.report.wording import count, listed, p_value
 
 LONGEST_TITLE = 60  # characters of others' labels; more belong into the text
 
@@ -25,7 +26,7 @@ class Headline:
 
 def measure(report: Report) -> str:
     """The number that groups are compared by."""
-    return f"final {'validation' if report.split == 'val' else 'test'} accuracy"
+    return f"final {'validation' if report.split == 'val' else 'test'} {report.measure.name}"
 
 
 def headline(report: Report) -> Headline:
@@ -42,50 +43,57 @@ def headline(report: Report) -> Headline:
             "These runs cannot be compared.",
             f"{leader.label} was evaluated on other images than the others: {_elsewhere(report)}.",
         )
-    ahead = f"{leader.label}: {percent(leader.final.mean)} {measure(report)} {_over(leader.final)}."
+    ahead = f"{leader.label}: {_reached(report, leader.final)} {_over(report, leader.final)}."
     if all(c.supported for c in same):
-        answer = _clear(leader.label, ahead, same)
+        answer = _clear(leader.label, ahead, same, report.measure)
     elif all(c.paired is None for c in same):
-        answer = _hint(leader.label, ahead, same)
+        answer = _hint(leader.label, ahead, same, report.measure)
     else:
         answer = _open(leader.label, ahead, same)
     return Headline(answer.title, " ".join([answer.text, *_odd(same)]))
 
 
-def _over(final: Estimate) -> str:
-    spread = "" if final.half_width is None else f" (95 % CI {interval(final)})"
+def _reached(report: Report, final: Estimate) -> str:
+    """`87.38 % final test accuracy`, `final test loss 0.4213`."""
+    number, what = report.measure.value(final.mean), measure(report)
+    return f"{number} {what}" if report.measure.higher else f"{what} {number}"
+
+
+def _over(report: Report, final: Estimate) -> str:
+    interval = report.measure.interval(final)
+    spread = "" if final.half_width is None else f" (95 % CI {interval})"
     return f"over {count(final.n, 'seed')}{spread}"
 
 
 def _alone(report: Report, leader: Group, final: Estimate) -> Headline:
     who = "The only group with a finished run" if len(report.groups) > 1 else "One group"
-    text = f"{who}, {_over(final)}: there is nothing to compare it with."
+    text = f"{who}, {_over(report, final)}: there is nothing to compare it with."
     if final.n == 1:
         text += " One seed: nothing here says how much another would differ."
-    return Headline(f"{leader.label}: {percent(final.mean)} {measure(report)}.", text)
+    return Headline(f"{leader.label}: {_reached(report, final)}.", text)
 
 
-def _clear(name: str, ahead: str, same: list[Comparison]) -> Headline:
+def _clear(name: str, ahead: str, same: list[Comparison], by: Measure) -> Headline:
     """Better than every other."""
     one = len(same) == 1
     text = (
-        f"{ahead} The numbers support that this is more than "
+        f"{ahead} The numbers support that this is {'more' if by.higher else 'less'} than "
         f"{listed([c.other.label for c in same])} {'reaches' if one else 'reach'}: "
-        f"{'it is' if one else 'each is'} lower by at least "
-        f"{points(min(c.difference for c in same))} points on average over {_common(same)}."
+        f"{'it is' if one else 'each is'} {'lower' if by.higher else 'higher'} by at least "
+        f"{by.amount(min(c.difference for c in same))} on average over {_common(same)}."
     )
     return Headline(f"Take {name}.", text)
 
 
-def _hint(name: str, ahead: str, same: list[Comparison]) -> Headline:
+def _hint(name: str, ahead: str, same: list[Comparison], by: Measure) -> Headline:
     """Nothing could be tested."""
     nearest = min(same, key=lambda c: c.difference)
     if nearest.difference == 0:
         between = f"level with {nearest.other.label}"
     elif nearest.difference > 0:
-        between = f"{points(nearest.difference)} points above the next, {nearest.other.label}"
+        between = f"{by.amount(nearest.difference)} {by.ahead} the next, {nearest.other.label}"
     else:
-        between = f"though on the seeds they share {nearest.other.label} is above it"
+        between = f"though on the seeds they share {nearest.other.label} is {by.ahead} it"
     one = all(c.seeds == 1 for c in same)
     why = (
         "One seed: nothing here says how much another seed would change that"
@@ -93,7 +101,7 @@ def _hint(name: str, ahead: str, same: list[Comparison]) -> Headline:
         else "Fewer than two seeds are shared, so nothing here says what chance contributes"
     )
     return Headline(
-        f"{name} came out highest{', in one seed' if one else ''}.",
+        f"{name} came out {by.best}{', in one seed' if one else ''}.",
         f"{ahead[:-1]}, {between}. {why}. A first hint, no proof: repeat with seed=0,1,2,3,4.",
     )
 
@@ -141,7 +149,7 @@ def _statuses(report: Report) -> dict[str, int]:
     return {status: statuses.count(status) for status in dict.fromkeys(statuses)}
 
 
-def comparison_sentence(comparison: Comparison) -> str:
+def comparison_sentence(comparison: Comparison, by: Measure) -> str:
     """What the numbers say about the leader and one other group; names n."""
     leader, other = comparison.leader.label, comparison.other.label
     pair, n = comparison.paired, comparison.seeds
@@ -150,8 +158,8 @@ def comparison_sentence(comparison: Comparison) -> str:
             f"{leader} and {other}: not compared, they were evaluated on different images "
             f"({comparison.leader.split} and {comparison.other.split})."
         )
-    sign, where = (1, "below") if comparison.difference >= 0 else (-1, "above")
-    lies = f"{other} is {where} {leader} by {points(sign * comparison.difference)} points"
+    sign, where = (1, by.behind) if comparison.difference >= 0 else (-1, by.ahead)
+    lies = f"{other} is {where} {leader} by {by.amount(sign * comparison.difference)}"
     if pair is None and n == 1:
         text = f"{lies} in one common seed: nothing here says how much another would change it."
     elif pair is None:
@@ -162,12 +170,11 @@ def comparison_sentence(comparison: Comparison) -> str:
             "numbers do not separate them."
         )
     else:
-        ends = sorted(sign * pair.mean + side * pair.half_width for side in (-1, 1))
+        interval = by.interval_of_difference(pair, times=sign)
         adjusted = f"adjusted p = {p_value(comparison.adjusted_p)}".replace("= <", "<")
         verdict = "support it" if comparison.supported else "do not separate them"
         text = (
-            f"{lies} (95 % CI {points(ends[0])} to {points(ends[1])}, {adjusted}, n = {n} common "
-            f"seeds): the numbers {verdict}."
+            f"{lies} (95 % CI {interval}, {adjusted}, n = {n} common seeds): the numbers {verdict}."
         )
     return text if comparison.same_length else f"{text} {length_sentence(comparison)}"
 

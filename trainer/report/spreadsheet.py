@@ -9,11 +9,11 @@ from trainer.report.runs import Run
 from trainer.report.settings import written
 
 # fmt: off
-COLUMNS = [
-    "folder", "status", "group", "name", "seed", "epochs", "updates", "split", "final_accuracy",
-    "best_accuracy", "best_epoch", "train_accuracy", "gap", "test_last_accuracy",
-    "test_best_accuracy", "target", "updates_to_target", "seconds_to_target", "seconds", "device",
-    "precision", "torch", "data_sha256", "commit", "error",
+COLUMNS = [  # {}: what the runs are compared by
+    "folder", "status", "group", "name", "seed", "epochs", "updates", "split", "final_{}",
+    "best_{}", "best_epoch", "train_{}", "gap", "test_last_{}", "test_best_{}", "target",
+    "updates_to_target", "seconds_to_target", "seconds", "device", "precision", "torch",
+    "data_sha256", "commit", "error",
 ]
 # fmt: on
 Cell = str | int | float | None
@@ -33,7 +33,8 @@ def text(report: Report) -> str:
     )
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*COLUMNS, *map(_inert, differing)])
+    columns = [column.format(report.measure.name) for column in COLUMNS]
+    writer.writerow([*columns, *map(_inert, differing)])
     for run in report.runs:
         cells = _cells(run, labels.get(id(run)), report.target)
         own = [written(run.settings[key]) if key in run.settings else None for key in differing]
@@ -41,8 +42,9 @@ def text(report: Report) -> str:
     return buffer.getvalue()
 
 
-def _cells(run: Run, label: str | None, target: float) -> list[Cell]:
-    best, reached = run.best_row, run.reached(target)
+def _cells(run: Run, label: str | None, target: float | None) -> list[Cell]:
+    best = run.best_row
+    reached = None if target is None else run.reached(target)
     made = run.made_with
     return [
         plain(run.folder),

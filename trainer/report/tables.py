@@ -4,18 +4,14 @@ import time
 from dataclasses import dataclass
 
 from trainer.report.analysis import Report
+from trainer.report.groups import Group
 from trainer.report.runs import Run
-from trainer.report.statistics import Estimate
 from trainer.report.wording import (
     NONE,
     count,
     duration,
-    interval,
     joined_range,
-    mean_and_sd,
     p_value,
-    percent,
-    points,
 )
 
 
@@ -38,71 +34,79 @@ class Table:
     note: str = ""
 
 
-def accuracy(report: Report) -> Table:
-    """Final and best accuracy of each group."""
-    split = "val." if report.split == "val" else "test"
+def results(report: Report) -> Table:
+    """Final and best value of each group."""
+    by, split = report.measure, "val." if report.split == "val" else "test"
     tested = any(run.test_last is not None for group in report.groups for run in group.finished)
     columns = ["Group", "Seeds", f"Final {split}", "95 % CI of the mean", f"Best epoch's {split}"]
     columns += ["Test, last weights", "Test, best weights"] if tested else []
-    columns += ["Final train", "Gap (points)"]
+    columns += ["Final train", "Gap (points)" if by.higher else "Gap"]
     rows: list[list[str]] = []
     for group in report.groups:
         other = "" if group.split == report.split else f" ({group.split})"
-        row = [group.label, str(group.seeds), mean_and_sd(group.final) + other]
-        row.append(interval(group.final))
-        row.append(mean_and_sd(group.estimate(lambda run: run.best)))
+        row = [group.label, str(group.seeds), by.mean_and_sd(group.final) + other]
+        row.append(by.interval(group.final))
+        row.append(by.mean_and_sd(group.estimate(lambda run: run.best)))
         if tested:
-            row.append(mean_and_sd(group.estimate(lambda run: run.test_last)))
-            row.append(mean_and_sd(group.estimate(lambda run: run.test_best)))
-        row.append(mean_and_sd(group.estimate(lambda run: run.train)))
-        rows.append([*row, _gap(group.estimate(lambda run: run.gap))])
-    return Table("Accuracy", columns, rows, note="Mean ± standard deviation over seeds.")
-
-
-def _gap(value: Estimate | None) -> str:
-    if value is None or value.sd is None:
-        return points(value and value.mean)
-    return f"{points(value.mean)} ± {points(value.sd)}"
+            row.append(by.mean_and_sd(group.estimate(lambda run: run.test_last)))
+            row.append(by.mean_and_sd(group.estimate(lambda run: run.test_best)))
+        row.append(by.mean_and_sd(group.estimate(lambda run: run.train)))
+        rows.append([*row, by.difference_and_sd(group.estimate(lambda run: run.gap))])
+    note = "Mean ± standard deviation over seeds."
+    return Table(by.name.capitalize(), columns, rows, note=note)
 
 
 def speed(report: Report) -> Table:
-    """Updates and seconds to the target accuracy, and seconds per run."""
-    columns = ["Group", "Epochs", "Updates", "Reached", "Updates to it", "Time to it", "Time a run"]
+    """Length and seconds of the runs, and updates and seconds to the target."""
+    target = report.target
+    columns = ["Group", "Epochs", "Updates"]
+    columns += [] if target is None else ["Reached", "Updates to it", "Time to it"]
+    columns += ["Time a run"]
     rows: list[list[str]] = []
     for group in report.groups:
         finished = group.finished
         if not finished:
-            rows.append([group.label, *[NONE] * 6])
+            rows.append([group.label, *[NONE] * (len(columns) - 1)])
             continue
-        reached = sum(run.reached(report.target) is not None for run in finished)
-        updates = group.estimate(lambda run: (run.reached(report.target) or (None,))[0])
-        seconds = group.estimate(lambda run: (run.reached(report.target) or (0, None))[1])
+        row = [group.label, joined_range([run.epochs for run in finished])]
+        row.append(joined_range([run.updates for run in finished]))
+        row += [] if target is None else _way(group, target)
         total = group.estimate(lambda run: run.seconds)
-        rows.append(
-            [
-                group.label,
-                joined_range([run.epochs for run in finished]),
-                joined_range([run.updates for run in finished]),
-                f"{reached} of {len(finished)}",
-                NONE if updates is None else f"{updates.mean:,.0f}",
-                duration(seconds and seconds.mean),
-                duration(total and total.mean),
-            ]
-        )
-    note = "Means over the runs that reached it, at the first evaluation at or above the target."
-    return Table(f"On the way to {100 * report.target:g} %", columns, rows, note=note)
+        rows.append([*row, duration(total and total.mean)])
+    if target is None:
+        return Table("Length and time", columns, rows)
+    by = report.measure
+    title = f"On the way to {f'{100 * target:g} %' if by.higher else f'a {by.name} of {target:g}'}"
+    note = (
+        f"Means over the runs that reached it, at the first evaluation at or {by.ahead} the target."
+    )
+    return Table(title, columns, rows, note=note)
+
+
+def _way(group: Group, target: float) -> list[str]:
+    """How many runs reached a target, and after how many updates and seconds."""
+    finished = group.finished
+    reached = sum(run.reached(target) is not None for run in finished)
+    updates = group.estimate(lambda run: (run.reached(target) or (None,))[0])
+    seconds = group.estimate(lambda run: (run.reached(target) or (0, None))[1])
+    return [
+        f"{reached} of {len(finished)}",
+        NONE if updates is None else f"{updates.mean:,.0f}",
+        duration(seconds and seconds.mean),
+    ]
 
 
 def comparisons(report: Report) -> Table | None:
     """The leader against each other group; None if there is nothing to compare."""
     if not any(c.same_split for c in report.comparisons):
         return None
+    by = report.measure
     rows = [
         [
             c.other.label,
             str(c.seeds),
-            points(c.difference, sign=True),
-            interval(c.paired, sign=True),
+            by.difference(c.difference, sign=True),
+            by.interval_of_difference(c.paired, sign=True),
             p_value(c.paired.p if c.paired else None),
             p_value(c.adjusted_p),
             "supported" if c.supported else "not separated" if c.paired else "not tested",
@@ -110,7 +114,8 @@ def comparisons(report: Report) -> Table | None:
         for c in report.comparisons
         if c.same_split
     ]
-    columns = ["Group", "Common seeds", "Difference (points)", "95 % CI", "p", "p (Holm)"]
+    lead = "Difference (points)" if by.higher else "Lower by"
+    columns = ["Group", "Common seeds", lead, "95 % CI", "p", "p (Holm)"]
     title = f"{report.comparisons[0].leader.label} against each other group"
     return Table(title, [*columns, "That it is better"], rows)
 
@@ -158,9 +163,9 @@ def runs(report: Report) -> Table:
             run.status,
             str(run.seed) if isinstance(run.seed, int) else NONE,
             str(run.epochs),
-            percent(run.final),
+            report.measure.value(run.final),
             _best(run),
-            percent(run.train),
+            report.measure.value(run.train),
             duration(run.seconds),
         ]
         for run in report.runs
@@ -171,7 +176,7 @@ def runs(report: Report) -> Table:
 
 def _best(run: Run) -> str:
     row = run.best_row
-    return NONE if row is None else f"{percent(run.best)} ({int(row['epoch'])})"
+    return NONE if row is None else f"{run.measure.value(run.best)} ({int(row['epoch'])})"
 
 
 def settings(report: Report) -> Table | None:
@@ -185,18 +190,19 @@ def settings(report: Report) -> Table | None:
 
 def screen(report: Report) -> Table:
     """The short table."""
+    by = report.measure
     rows = [
         [
             group.label,
             f"{len(group.finished)} of {len(group.runs)}",
-            mean_and_sd(group.final),
-            interval(group.final),
-            mean_and_sd(group.estimate(lambda run: run.best)),
-            _gap(group.estimate(lambda run: run.gap)),
+            by.mean_and_sd(group.final),
+            by.interval(group.final),
+            by.mean_and_sd(group.estimate(lambda run: run.best)),
+            by.difference_and_sd(group.estimate(lambda run: run.gap)),
         ]
         for group in report.groups
     ]
-    final = f"final {report.split}"
+    final = f"final {report.split}" + ("" if by.higher else f" {by.name}")
     return Table("", ["group", "runs done", final, "95 % CI", "best epoch", "gap"], rows)
 
 

@@ -1,36 +1,6 @@
 """How numbers are written for a reader."""
 
-from trainer.report.statistics import Estimate, PairedDifference
-
-NONE = "\N{EN DASH}"
-
-
-def percent(value: float | None) -> str:
-    """An accuracy: `87.38 %`."""
-    return NONE if value is None else f"{100 * value:.2f} %"
-
-
-def points(value: float | None, *, sign: bool = False) -> str:
-    """A difference of accuracies in percentage points: `0.43`; with a true minus."""
-    if value is None:
-        return NONE
-    text = f"{100 * value:+.2f}" if sign else f"{100 * value:.2f}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def mean_and_sd(value: Estimate | None) -> str:
-    """`87.38 ± 0.21 %`; without a spread for one seed."""
-    if value is None or value.sd is None:
-        return percent(value and value.mean)
-    return f"{100 * value.mean:.2f} ± {100 * value.sd:.2f} %"
-
-
-def interval(value: Estimate | PairedDifference | None, *, sign: bool = False) -> str:
-    """`86.90 to 87.86`, in percent or points."""
-    if value is None or value.half_width is None:
-        return NONE
-    low, high = value.mean - value.half_width, value.mean + value.half_width
-    return f"{points(low, sign=sign)} to {points(high, sign=sign)}"
+from trainer.report.measure import NONE
 
 
 def p_value(value: float | None) -> str:

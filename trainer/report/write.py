@@ -1,5 +1,6 @@
 """A report from folders to files."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +12,6 @@ from trainer.report.analysis import Report, analyse
 from trainer.report.discovery import find_runs
 from trainer.report.provenance import Provenance, provenance
 from trainer.report.runs import read_run
-
-TARGET = 0.80
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Written:
 def report(
     folders: Sequence[Path],
     output: Path | None = None,
-    target: float = TARGET,
+    target: float | None = None,
     arguments: Sequence[str] | None = None,
 ) -> Written:
     """Compares runs and writes report.html, report.md, report.csv and the pictures.
@@ -42,22 +41,24 @@ def report(
         folders: Run folders, sweep folders, or folders that contain such.
         output: Where to write; None: `report/` in the only folder, else a new one in
             `outputs/report`.
-        target: Accuracy in (0, 1] that speed is measured by.
+        target: Value that speed is measured by, above 0; an accuracy is at most 1. None: 80 % of
+            accuracy, and nothing of a loss.
         arguments: Those of the command, for the record; None: those that do the same.
 
     Raises:
         ValueError: If a folder is missing or holds no run, or the target is out of its range.
         OSError: If a file cannot be written; names it.
     """
-    if not 0 < target <= 1:
-        raise ValueError(f"target={target:g}: must be above 0 and at most 1 (0.8 is 80 %)")
+    if target is not None and not 0 < target < math.inf:
+        raise ValueError(f"target={target:g}: must be above 0; 0.8 is 80 %")
     result = analyse([read_run(run, place) for run, place in find_runs(folders)], target)
     now = time.localtime()
     if output is None:
         new = Path("outputs", "report", time.strftime("%Y-%m-%d_%H-%M-%S", now))
         output = folders[0] / "report" if len(folders) == 1 else new
     if arguments is None:
-        arguments = [*map(str, folders), f"--target={target:g}", f"--output={output}"]
+        wanted = [] if target is None else [f"--target={target:g}"]
+        arguments = [*map(str, folders), *wanted, f"--output={output}"]
     made = provenance(result, arguments, time.strftime("%Y-%m-%d %H:%M", now))
     output.mkdir(parents=True, exist_ok=True)
     return Written(result, output, _write(result, made, output))

@@ -1,0 +1,104 @@
+"""The number that runs are compared by, and how it is written."""
+
+from dataclasses import dataclass
+
+from trainer.report.statistics import Estimate, PairedDifference
+
+NONE = "\N{EN DASH}"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A metric of evaluated epochs.
+
+    Attributes:
+        name: `accuracy` or `loss`, as in metrics.jsonl behind the split.
+        higher: Whether more of it is better.
+    """
+
+    name: str
+    higher: bool
+
+    @property
+    def scale(self) -> float:
+        """Axes show so many times the value."""
+        return 100.0 if self.higher else 1.0
+
+    @property
+    def axis(self) -> str:
+        """What an axis is called."""
+        return f"{self.name} (%)" if self.higher else self.name
+
+    @property
+    def best(self) -> str:
+        """What the best one is."""
+        return "highest" if self.higher else "lowest"
+
+    @property
+    def ahead(self) -> str:
+        """Where a better value lies."""
+        return "above" if self.higher else "below"
+
+    @property
+    def behind(self) -> str:
+        """Where a worse value lies."""
+        return "below" if self.higher else "above"
+
+    def better_by(self, first: float, second: float) -> float:
+        """How much better the first value is than the second; negative where it is worse."""
+        return first - second if self.higher else second - first
+
+    def value(self, value: float | None) -> str:
+        """`87.38 %`, or `0.4213`."""
+        if value is None:
+            return NONE
+        return f"{100 * value:.2f} %" if self.higher else f"{value:#.4g}"
+
+    def difference(self, value: float | None, *, sign: bool = False) -> str:
+        """In percentage points, `0.43`, or as it is; with a true minus."""
+        if value is None:
+            return NONE
+        number = f"{100 * value:+.2f}" if self.higher else f"{value:+#.3g}"
+        if number.startswith("-"):
+            return f"\N{MINUS SIGN}{number[1:]}"
+        return number if sign else number[1:]
+
+    def amount(self, value: float) -> str:
+        """A difference with its unit, `0.43 points`."""
+        return f"{self.difference(value)}{' points' if self.higher else ''}"
+
+    def mean_and_sd(self, value: Estimate | None) -> str:
+        """`87.38 ± 0.21 %`; without a spread for one seed."""
+        if value is None or value.sd is None:
+            return self.value(value and value.mean)
+        if self.higher:
+            return f"{100 * value.mean:.2f} ± {100 * value.sd:.2f} %"
+        return f"{self.value(value.mean)} ± {value.sd:#.2g}"
+
+    def difference_and_sd(self, value: Estimate | None) -> str:
+        """`5.22 ± 0.12`."""
+        if value is None or value.sd is None:
+            return self.difference(value and value.mean)
+        return f"{self.difference(value.mean)} ± {self.difference(value.sd)}"
+
+    def interval(self, value: Estimate | None) -> str:
+        """The 95 % interval of a mean, `86.90 to 87.86` (percent)."""
+        if value is None or value.half_width is None:
+            return NONE
+        low, high = value.mean - value.half_width, value.mean + value.half_width
+        if self.higher:
+            return f"{100 * low:.2f} to {100 * high:.2f}"
+        return f"{self.value(low)} to {self.value(high)}"
+
+    def interval_of_difference(
+        self, value: PairedDifference | None, *, sign: bool = False, times: int = 1
+    ) -> str:
+        """The 95 % interval of a difference, `0.12 to 0.86`; `times=-1`: the other way round."""
+        if value is None or value.half_width is None:
+            return NONE
+        ends = sorted(times * value.mean + side * value.half_width for side in (-1, 1))
+        return " to ".join(self.difference(end, sign=sign) for end in ends)
+
+
+ACCURACY = Measure("accuracy", higher=True)
+LOSS = Measure("loss", higher=False)
