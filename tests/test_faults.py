@@ -54,7 +54,7 @@ def each_call(
     came = 0
     with ThreadPoolExecutor(2) as pool:  # two cores
         while True:
-            results = list(pool.map(one, itertools.islice(numbers, 4)))
+            results = list(pool.map(one, itertools.islice(numbers, 2)))
             came += sum(results)
             if not all(results):
                 return came
@@ -78,7 +78,7 @@ def assert_ends_equal(untouched: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("action", "stride", "skip"),
-    [(faults.KILL_BEFORE, 9, 19), (faults.KILL_HALF, 9, 20), (faults.KILL_AFTER, 9, 23)],
+    [(faults.KILL_BEFORE, 23, 19), (faults.KILL_HALF, 9, 20), (faults.KILL_AFTER, 23, 23)],
     ids=["before", "half", "after"],
 )
 def test_killed_at_any_call_it_ends_as_one_never_touched(
@@ -93,14 +93,15 @@ def test_killed_at_any_call_it_ends_as_one_never_touched(
             assert_ends_equal(untouched, folder)
         return fault.hit() is not None
 
-    assert each_call(tmp_path, action, case, stride=stride, skip=0 if EVERY else skip) > 7
+    came = each_call(tmp_path, action, case, stride=stride, skip=0 if EVERY else skip)
+    assert came > 60 // stride
 
 
 @pytest.mark.parametrize(
     ("action", "error", "stride"),
     [
-        (faults.FAIL_ON, errno.ENOSPC, 13),
-        (faults.FAIL_ONCE, errno.EIO, 19),
+        (faults.FAIL_ON, errno.ENOSPC, 23),
+        (faults.FAIL_ONCE, errno.EIO, 29),
         pytest.param(faults.FAIL_ON, errno.EROFS, 23, marks=pytest.mark.slow),
         pytest.param(faults.FAIL_ONCE, errno.EDQUOT, 23, marks=pytest.mark.slow),
     ],
@@ -136,7 +137,11 @@ def test_a_call_that_fails_costs_no_commit_and_is_named(
     assert each_call(tmp_path, action, case, error=error, stride=stride) > 2
 
 
-@pytest.mark.parametrize("view", ["metrics.jsonl", "lr.csv", "tensorboard"])
+# The two text files are written by the same code.
+VIEWS = ["metrics.jsonl", pytest.param("lr.csv", marks=pytest.mark.slow), "tensorboard"]
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_a_log_that_fails_once_is_complete_at_the_next_commit(
     untouched: Path, tmp_path: Path, view: str
 ) -> None:
@@ -163,7 +168,7 @@ def _calls_to(folder: Path, view: str) -> list[str]:
     return ["write"] * (writes[-2] + 1)
 
 
-@pytest.mark.parametrize("view", ["metrics.jsonl", "lr.csv", "tensorboard"])
+@pytest.mark.parametrize("view", VIEWS)
 def test_a_log_that_stays_broken_is_named_at_the_end_and_made_up_for(
     untouched: Path, tmp_path: Path, view: str
 ) -> None:

@@ -1,0 +1,96 @@
+"""The study's pages: a report for each question, and study.md in front of them."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from studies.reuse import Accepted
+from studies.wanted import SECTIONS, Section
+from trainer.code_hash import code_sha256
+from trainer.report.screen import lines
+from trainer.report.write import report
+
+HOW = """\
+`run`: trained for this. `hash`: the present code made it. `replay`: older code did; the present
+code trained its first epoch again, equal to the last bit, and gives every LR of its lr.csv.
+`unproven`: older code made it, and nothing was checked. Seconds are those of a machine that
+may have done other work."""
+
+
+def write(accepted: Sequence[Accepted], missing: Sequence[str], links: Path, output: Path) -> None:
+    """Writes the reports, the raw metrics, and a page that says where they are from.
+
+    Args:
+        accepted: The runs.
+        missing: Those that are not there, in words.
+        links: A folder for links to the run folders under their names; is emptied.
+        output: Where to write.
+    """
+    shutil.rmtree(links, ignore_errors=True)
+    metrics = output / "metrics"
+    shutil.rmtree(metrics, ignore_errors=True)
+    metrics.mkdir(parents=True)
+    text = ["# The study", ""]
+    for section in SECTIONS:
+        text += _section(section, accepted, links / (section.folder or "schedules"), output)
+    text += ["## Runs", "", *_table(accepted), "", HOW, "", f"Present code: {code_sha256()}.", ""]
+    if missing:
+        text += [f"Not there yet: {', '.join(missing)}.", ""]
+    for one in accepted:
+        shutil.copy(one.folder / "metrics.jsonl", metrics / f"{one.wanted.label}.jsonl")
+    (output / "study.md").write_text("\n".join(text))
+
+
+def _section(
+    section: Section, accepted: Sequence[Accepted], links: Path, output: Path
+) -> list[str]:
+    there = [one for one in accepted if one.wanted.name in section.runs]
+    names = {one.wanted.name for one in there}
+    if not there or (section.asks and not names & {*section.asks}):
+        return []
+    links.mkdir(parents=True)
+    for one in there:
+        link = links / one.wanted.label
+        link.symlink_to(one.folder.resolve(), target_is_directory=True)
+    folder = output / section.folder
+    shown = [f"outputs/study/{links.parent.name}/{links.name}", "--output"]
+    shown += [str(Path("docs/results/study", section.folder))]
+    said = lines(report([links], folder, arguments=shown))
+    table = folder / "report.csv"
+    for one in there:  # where a run happened to lie is nobody's business
+        own = str(one.folder.resolve())
+        table.write_text(table.read_text().replace(own, one.wanted.label))
+    print("\n".join([section.question, *said, ""]), flush=True)
+    where = Path(section.folder)
+    return [
+        f"## {section.question}",
+        "",
+        "```",
+        *said[:-2],
+        "```",
+        "",
+        f"![curves]({where / 'curves.png'})",
+        "",
+        f"The [report]({where / 'report.md'}); "
+        f"[the same as a page of its own]({where / 'report.html'}).",
+        "",
+    ]
+
+
+def _table(accepted: Sequence[Accepted]) -> list[str]:
+    text = [
+        "| `python -m trainer` ... | train | test | best test | seconds | made on | counts by |",
+        "| --- | ---: | ---: | ---: | ---: | --- | --- |",
+    ]
+    for one in accepted:
+        summary = one.summary
+        rows = [json.loads(x) for x in (one.folder / "metrics.jsonl").read_text().splitlines()]
+        best = max(row["test/accuracy"] for row in rows)
+        made = f"{summary['device']}, {summary['precision']}, torch {summary['versions']['torch']}"
+        text.append(
+            f"| `{' '.join(one.wanted.overrides)}` | {rows[-1]['train/accuracy']:.2%} "
+            f"| {rows[-1]['test/accuracy']:.2%} | {best:.2%} | {summary['seconds']:.0f} "
+            f"| {made} | {one.how} |"
+        )
+    return text
