@@ -109,6 +109,30 @@ def test_equal_differences_claim_no_certainty() -> None:
     assert pair.half_width is None
 
 
+def test_equal_differences_are_told_from_small_ones() -> None:
+    """Of accuracies, which are rounded fractions, as of losses of any size."""
+    random = np.random.default_rng(0)
+    for images in (64, 10_000, 1_000_003):
+        for n in (2, 3, 10):
+            correct = random.integers(0, images - 7, n)
+            first = {seed: int(k + 7) / images for seed, k in enumerate(correct)}
+            pair = paired_difference(
+                first, {seed: int(k) / images for seed, k in enumerate(correct)}
+            )
+            assert pair is not None
+            assert pair.p is None
+    low, high = [1.0, 1.1, 0.9], [5.0, 5.2, 5.1]
+    expected = stats.ttest_rel(high, low).pvalue
+    for scale in (1.0, 1e-13, 1e-200):
+        one, other = (dict(enumerate(scale * value for value in x)) for x in (high, low))
+        pair = paired_difference(one, other)
+        assert pair is not None
+        assert pair.p == pytest.approx(expected)
+    zero = paired_difference({0: 0.0, 1: 0.0}, {0: 0.0, 1: 0.0})
+    assert zero is not None
+    assert zero.p is None
+
+
 def test_holm_gives_the_values_of_its_textbook_example() -> None:
     # As R's p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") prints them.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])

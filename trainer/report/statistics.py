@@ -1,6 +1,7 @@
 """What a few seeds say: mean with its interval, paired differences, many comparisons."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -8,8 +9,9 @@ from statistics import fmean, stdev
 from trainer.report.student import two_sided_p, two_sided_quantile
 
 LEVEL = 0.95
-# Accuracies come in steps of 1 / images; a spread below this is rounding in the subtraction.
-NO_SPREAD = 1e-9
+# Of the largest value: values and their subtraction are rounded, so differences that are equal come
+# out this far apart.
+ROUNDING = 8 * sys.float_info.epsilon
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,13 @@ def paired_difference(
 
     Source: Student (1908) as above, section IX: t = mean / (sd / sqrt(n)), n - 1 degrees.
     """
-    differences = [first[seed] - second[seed] for seed in first if seed in second]
+    shared = [(first[seed], second[seed]) for seed in first if seed in second]
+    differences = [one - other for one, other in shared]
     n = len(differences)
     if n < 2:
         return None
     mean, sd = fmean(differences), stdev(differences)
-    if sd < NO_SPREAD:
+    if sd <= ROUNDING * max(max(map(abs, pair)) for pair in shared):
         return PairedDifference(n, mean, sd, None, None)
     error = sd / math.sqrt(n)
     half_width = two_sided_quantile(LEVEL, n - 1) * error
