@@ -481,6 +481,14 @@ def test_a_thinned_curve_keeps_its_peaks_and_its_ends(tmp_path: Path) -> None:
     assert list(points) == sorted(points)
 
 
+def test_an_update_that_no_run_has_is_no_point_of_a_curve(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "0", [0.8], lrs=[0.1, 0.2])
+    with (folder / "lr.csv").open("a") as file:
+        file.write(f"{'9' * 400},0.3\n-1,0.3\n")
+    assert read_curve(folder / "lr.csv") == ([0, 1], [0.1, 0.2])
+    assert report([tmp_path]).files
+
+
 # --- the command ------------------------------------------------------------------------------
 
 

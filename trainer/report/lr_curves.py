@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from trainer.config import MOST_UPDATES
 from trainer.report.records import is_number
 
 MOST_POINTS = 1000
@@ -39,7 +40,7 @@ def _points(file: TextIO) -> Iterator[tuple[int, float]]:
             step, lrs = int(cells[0]), [float(cell) for cell in cells[1:]]
         except ValueError:
             continue  # a line that is being written
-        if not lrs or not all(map(is_number, lrs)):
+        if not 0 <= step < MOST_UPDATES or not lrs or not all(map(is_number, lrs)):
             continue
         if column is None:
             column = max(range(len(lrs)), key=lrs.__getitem__)
