@@ -11,20 +11,22 @@ from processes import TINY, train
 from run_folders import STEPS, write_run, write_seeds
 from scipy import stats
 
-from trainer.report import markdown, spreadsheet
+from trainer.report import markdown, spreadsheet, tables
 from trainer.report.__main__ import main
 from trainer.report.analysis import Report, analyse
 from trainer.report.discovery import find_runs
 from trainer.report.lr_curves import read_curve
+from trainer.report.measure import ACCURACY, LOSS
 from trainer.report.provenance import provenance
 from trainer.report.records import last_error, plain
 from trainer.report.remarks import warnings
 from trainer.report.runs import read_run
 from trainer.report.sentences import comparison_sentence, headline
+from trainer.report.statistics import Estimate
 from trainer.report.write import report
 
 
-def read(*places: Path, target: float = 0.8) -> Report:
+def read(*places: Path, target: float | None = 0.8) -> Report:
     return analyse([read_run(folder, name) for folder, name in find_runs(places)], target)
 
 
@@ -444,6 +446,19 @@ def test_the_csv_holds_a_row_per_run_and_no_formula(tmp_path: Path) -> None:
     assert first["name"] == "'=cmd()"
     assert (first["optimizer.lr"], second["optimizer.lr"]) == ("0.1", "0.04")
     assert (second["seed"], second["status"], second["best_epoch"]) == ("7", "running", "2")
+    write_run(tmp_path / "2", [0.6], settings={"optimizer.lr": -0.5, "name": "-1+cmd()"})
+    third = list(csv.DictReader(io.StringIO(spreadsheet.text(read(tmp_path)))))[2]
+    assert (third["optimizer.lr"], third["name"]) == ("-0.5", "'-1+cmd()")
+
+
+def test_every_minus_is_a_true_one() -> None:
+    assert LOSS.value(4.96e-5) == "4.960e\N{MINUS SIGN}05"
+    assert LOSS.difference(4.96e-5) == "4.96e\N{MINUS SIGN}05"
+    assert LOSS.difference(-4.96e-5, sign=True) == "\N{MINUS SIGN}4.96e\N{MINUS SIGN}05"
+    assert ACCURACY.difference(-0.0043) == "\N{MINUS SIGN}0.43"
+    assert ACCURACY.difference(0.0043, sign=True) == "+0.43"
+    assert LOSS.mean_and_sd(Estimate(2, 1e-5, 1e-6, 1e-5)).count("\N{MINUS SIGN}") == 2
+    assert ACCURACY.interval(Estimate(2, 0.1, 0.1, 0.9)) == "\N{MINUS SIGN}80.00 to 100.00"
 
 
 def test_markdown_shows_names_as_they_are(tmp_path: Path) -> None:

@@ -52,16 +52,14 @@ class Measure:
         """`87.38 %`, or `0.4213`."""
         if value is None:
             return NONE
-        return f"{100 * value:.2f} %" if self.higher else f"{value:#.4g}"
+        return _typeset(f"{100 * value:.2f} %" if self.higher else f"{value:#.4g}")
 
     def difference(self, value: float | None, *, sign: bool = False) -> str:
-        """In percentage points, `0.43`, or as it is; with a true minus."""
+        """In percentage points, `0.43`, or as it is."""
         if value is None:
             return NONE
         number = f"{100 * value:+.2f}" if self.higher else f"{value:+#.3g}"
-        if number.startswith("-"):
-            return f"\N{MINUS SIGN}{number[1:]}"
-        return number if sign else number[1:]
+        return _typeset(number if sign else number.removeprefix("+"))
 
     def amount(self, value: float) -> str:
         """A difference with its unit, `0.43 points`."""
@@ -73,7 +71,7 @@ class Measure:
             return self.value(value and value.mean)
         if self.higher:
             return f"{100 * value.mean:.2f} ± {100 * value.sd:.2f} %"
-        return f"{self.value(value.mean)} ± {value.sd:#.2g}"
+        return f"{self.value(value.mean)} ± {_typeset(f'{value.sd:#.2g}')}"
 
     def difference_and_sd(self, value: Estimate | None) -> str:
         """`5.22 ± 0.12`."""
@@ -87,7 +85,7 @@ class Measure:
             return NONE
         low, high = value.mean - value.half_width, value.mean + value.half_width
         if self.higher:
-            return f"{100 * low:.2f} to {100 * high:.2f}"
+            return _typeset(f"{100 * low:.2f} to {100 * high:.2f}")
         return f"{self.value(low)} to {self.value(high)}"
 
     def interval_of_difference(
@@ -98,6 +96,11 @@ class Measure:
             return NONE
         ends = sorted(times * value.mean + side * value.half_width for side in (-1, 1))
         return " to ".join(self.difference(end, sign=sign) for end in ends)
+
+
+def _typeset(number: str) -> str:
+    """With a true minus, in front of the number and of its exponent alike."""
+    return number.replace("-", "\N{MINUS SIGN}")
 
 
 ACCURACY = Measure("accuracy", higher=True)

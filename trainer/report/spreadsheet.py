@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 from trainer.report.analysis import Report
 from trainer.report.records import plain
@@ -17,6 +18,7 @@ COLUMNS = [  # {}: what the runs are compared by
 ]
 # fmt: on
 Cell = str | int | float | None
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 def text(report: Report) -> str:
@@ -76,7 +78,7 @@ def _cells(run: Run, label: str | None, target: float | None) -> list[Cell]:
 
 
 def _inert(cell: Cell) -> Cell:
-    """A text that a spreadsheet does not take for a formula."""
-    if not isinstance(cell, str) or cell[:1] not in ("=", "+", "-", "@"):
+    """A text that a spreadsheet does not take for a formula; a number stays one."""
+    if not isinstance(cell, str) or cell[:1] not in ("=", "+", "-", "@") or NUMBER.fullmatch(cell):
         return cell
     return f"'{cell}"
