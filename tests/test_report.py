@@ -319,6 +319,37 @@ def test_unfinished_runs_are_shown_and_are_in_no_mean(tmp_path: Path) -> None:
     assert "| 3 | steplr | failed | 0 of 1 | the loss is nan |" in text
 
 
+def values_only(folder: Path) -> None:
+    """Makes a run one of a regression, which has losses alone."""
+    for name in ("metrics.jsonl", "summary.json"):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text.replace("/accuracy", "/mae"))
+
+
+def test_an_unfinished_run_does_not_decide_what_is_compared(tmp_path: Path) -> None:
+    for seed in range(3):
+        values_only(write_run(tmp_path / str(seed), [0.5], seed=seed, settings={"loss": "mse"}))
+    write_run(tmp_path / "classes", [0.5], status="stopped", seed=3)
+    result = read(tmp_path, target=None)
+    assert result.measure is LOSS
+    assert result.leader is not None
+    assert result.leader.seeds == 3
+    assert "1 of 4 runs did not finish (1 stopped)" in told(result)
+
+
+def test_a_finished_run_without_the_metric_is_left_out_and_not_called_unfinished(
+    tmp_path: Path,
+) -> None:
+    write_run(tmp_path / "0", [0.5])
+    values_only(write_run(tmp_path / "1", [0.5], settings={"loss": "mse"}))
+    result = read(tmp_path)
+    text = told(result)
+    assert "1 of 2 runs finished without the final test accuracy: shown, but in no mean." in text
+    assert "1: has no accuracy (loss=mse), by which runs are compared here." in text
+    assert "did not finish" not in text
+    assert tables.troubles(result) is None
+
+
 def test_a_job_that_was_refused_is_failed_with_its_last_error(tmp_path: Path) -> None:
     write_run(tmp_path / "0", [0.8])
     refused = tmp_path / "1"

@@ -85,7 +85,7 @@ class Report:
 
 
 def analyse(runs: Sequence[Run], target: float | None = None) -> Report:
-    """Groups the runs and compares the groups: by their accuracy, or by the loss if none has one.
+    """Groups the runs and compares the groups: by accuracy, or by loss where none has one.
 
     Args:
         runs: In the order in which they are to be listed; what they are compared by is set.
@@ -115,14 +115,19 @@ def analyse(runs: Sequence[Run], target: float | None = None) -> Report:
 
 
 def _measure(runs: Sequence[Run]) -> Measure:
-    """What the runs are compared by from here on; who lacks it is told so."""
-    classes = [run for run in runs if any(f"{run.split}/accuracy" in row for row in run.rows)]
-    known = [run for run in runs if any(f"{run.split}/loss" in row for row in run.rows)]
+    """What the runs are compared by from here on; who lacks it is told so.
+
+    Runs that did not finish are in no mean, so they do not decide it where others did.
+    """
+    judged = [run for run in runs if run.status == "done" and run.rows] or runs
+    classes = [run for run in judged if any(f"{run.split}/accuracy" in row for row in run.rows)]
+    known = [run for run in judged if any(f"{run.split}/loss" in row for row in run.rows)]
     measure = LOSS if known and not classes else ACCURACY
     for run in runs:
         run.measure = measure
-        if run.rows and not run.evaluated and run.settings.get("loss") == "mse":
-            run.notes.append("has no accuracy (loss=mse), by which runs are compared here")
+        if run.rows and not run.evaluated:
+            why = " (loss=mse)" if run.settings.get("loss") == "mse" else ""
+            run.notes.append(f"has no {measure.name}{why}, by which runs are compared here")
     return measure
 
 

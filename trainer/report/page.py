@@ -81,7 +81,7 @@ def _tiles(report: Report) -> str:
             (f"Points {by.ahead} the next" if by.higher else "Ahead of the next by", ahead)
         )
     facts.append(("Seeds a group", joined_range([g.seeds for g in report.ranked])))
-    done = sum(run.finished for run in report.runs)
+    done = sum(run.status == "done" for run in report.runs)
     facts.append(("Runs finished", f"{done} of {len(report.runs)}"))
     cells = [f"<div><dt>{written(k)}</dt><dd>{written(v)}</dd></div>" for k, v in facts]
     return f'<dl class="tiles">{"".join(cells)}</dl>'

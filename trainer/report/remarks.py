@@ -21,15 +21,16 @@ def warnings(report: Report) -> list[str]:
     """Everything that weakens a comparison, most serious first."""
     finished = [run for run in report.runs if run.finished]
     lines = [*_circumstances(finished), *_lengths(report), *_splits(report)]
-    left_out = [run for run in report.runs if not run.finished]
-    if left_out:
-        by_status = {run.status: 0 for run in left_out}
-        for run in left_out:
-            by_status[run.status] += 1
+    runs = count(len(report.runs), "run")
+    unfinished = [run.status for run in report.runs if run.status != "done"]
+    if unfinished:
+        by_status = {status: unfinished.count(status) for status in unfinished}
         told = listed([f"{n} {status}" for status, n in by_status.items()])
+        lines.append(f"{len(unfinished)} of {runs} did not finish ({told}): shown, but in no mean.")
+    if lacking := [run for run in report.runs if run.status == "done" and not run.finished]:
         lines.append(
-            f"{len(left_out)} of {count(len(report.runs), 'run')} did not finish ({told}): shown, "
-            "but in no mean."
+            f"{len(lacking)} of {runs} finished without the {measure(report)}: shown, but in no "
+            "mean."
         )
     for group in report.ranked:
         if group.repeated:

@@ -34,7 +34,11 @@ def headline(report: Report) -> Headline:
     leader = report.leader
     if leader is None or leader.final is None:
         rest = listed([f"{n} {status}" for status, n in _statuses(report).items()])
-        return Headline("No run has finished yet.", f"There is nothing to compare: {rest}.")
+        done = any(run.status == "done" for run in report.runs)
+        title = (
+            f"No finished run tells its {measure(report)}." if done else "No run has finished yet."
+        )
+        return Headline(title, f"There is nothing to compare: {rest}.")
     if not report.comparisons:
         return _alone(report, leader, leader.final)
     same = [c for c in report.comparisons if c.same_split]

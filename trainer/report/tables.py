@@ -131,7 +131,7 @@ def troubles(report: Report) -> Table | None:
             run.error or _silence(run),
         ]
         for run in report.runs
-        if not run.finished
+        if run.status != "done"
     ]
     columns = ["Folder", "Group", "Status", "Epochs", "Error or last sign"]
     return Table("Failed, missing or unfinished", columns, rows, texts=5) if rows else None
@@ -194,7 +194,7 @@ def screen(report: Report) -> Table:
     rows = [
         [
             group.label,
-            f"{len(group.finished)} of {len(group.runs)}",
+            f"{sum(run.status == 'done' for run in group.runs)} of {len(group.runs)}",
             by.mean_and_sd(group.final),
             by.interval(group.final),
             by.mean_and_sd(group.estimate(lambda run: run.best)),
