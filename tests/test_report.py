@@ -202,7 +202,16 @@ def test_a_leader_that_is_worse_on_the_common_seeds_is_not_supported(tmp_path: P
     assert comparison.adjusted_p is not None
     assert comparison.adjusted_p < 0.05
     assert not comparison.supported
-    assert "b is above a by 2.02 points (95 % CI 1.8" in told(result)
+    text = told(result)
+    assert "a came out highest, but on the common seeds b is better." in text
+    assert "b is above a by 2.02 points (95 % CI 1.8" in text
+    assert "on the seeds that both have, the numbers support that b is better." in text
+    assert "separate" not in text
+    assert "worse on the common seeds" in document(tmp_path)
+    write_seeds(tmp_path / "c", [0.80, 0.803, 0.80], scheduler="c")
+    answer = headline(read(tmp_path))
+    assert answer.title == "a came out highest, but on the common seeds b is better."
+    assert "Not separated from it: c." in answer.text
 
 
 def test_groups_without_a_common_seed_are_not_tested(tmp_path: Path) -> None:

@@ -42,7 +42,19 @@ class Comparison:
     @property
     def supported(self) -> bool:
         """Whether the numbers support that the leader is better."""
-        return self.adjusted_p is not None and self.adjusted_p < SIGNIFICANT and self.difference > 0
+        return self._significant and self.difference > 0
+
+    @property
+    def reversed(self) -> bool:
+        """Whether they support that the other is, on the common seeds.
+
+        The leader's mean is then better only by seeds that one of the two does not have.
+        """
+        return self._significant and self.difference < 0
+
+    @property
+    def _significant(self) -> bool:
+        return self.adjusted_p is not None and self.adjusted_p < SIGNIFICANT
 
 
 @dataclass(frozen=True, slots=True)

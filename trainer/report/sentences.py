@@ -50,6 +50,8 @@ def headline(report: Report) -> Headline:
     ahead = f"{leader.label}: {_reached(report, leader.final)} {_over(report, leader.final)}."
     if all(c.supported for c in same):
         answer = _clear(leader.label, ahead, same, report.measure)
+    elif any(c.reversed for c in same):
+        answer = _reversed(leader.label, ahead, same, report.measure)
     elif all(c.paired is None for c in same):
         answer = _hint(leader.label, ahead, same, report.measure)
     else:
@@ -113,21 +115,43 @@ def _hint(name: str, ahead: str, same: list[Comparison], by: Measure) -> Headlin
 def _open(name: str, ahead: str, same: list[Comparison]) -> Headline:
     """Not separated from at least one other."""
     rivals = [c.other.label for c in same if not c.supported]
-    better = [c.other.label for c in same if c.supported]
     told = listed(rivals, most=8)
     if len(rivals) < 4 and len(told) <= LONGEST_TITLE:
         title, text = f"{name} leads; the numbers do not separate it from {told}.", ahead
     else:
         title = f"{name} leads; {len(rivals)} of {len(same)} others are not separated from it."
         text = f"{ahead} Not separated from it: {told}."
-    if better:
-        others = listed(better) if len(better) < 4 else f"the {len(better)} others"
-        text += f" The numbers support that it is better than {others}."
+    text += _better_than(same)
     text += (
         " Among those that are not separated, choose by whatever else matters, or run more seeds:"
         " they may tell them apart."
     )
     return Headline(title, text)
+
+
+def _reversed(name: str, ahead: str, same: list[Comparison], by: Measure) -> Headline:
+    """Ahead of another only by seeds that one of the two does not have."""
+    others = [c.other.label for c in same if c.reversed]
+    told, they = listed(others, most=8), "it is" if len(others) == 1 else "they are"
+    who = told if len(told) <= LONGEST_TITLE else f"{len(others)} of {len(same)} others"
+    verb = "is" if len(others) == 1 else "are"
+    text = (
+        f"{ahead} It owes its place before {told} to seeds that one of the two does not have: on "
+        f"those that both have, the numbers support that {they} better."
+    )
+    if rivals := [c.other.label for c in same if not c.supported and not c.reversed]:
+        text += f" Not separated from it: {listed(rivals, most=8)}."
+    text += f"{_better_than(same)} Run the same seeds for each group, then compare."
+    title = f"{name} came out {by.best}, but on the common seeds {who} {verb} better."
+    return Headline(title, text)
+
+
+def _better_than(same: list[Comparison]) -> str:
+    better = [c.other.label for c in same if c.supported]
+    if not better:
+        return ""
+    others = listed(better) if len(better) < 4 else f"the {len(better)} others"
+    return f" The numbers support that it is better than {others}."
 
 
 def _common(comparisons: list[Comparison]) -> str:
@@ -176,10 +200,12 @@ def comparison_sentence(comparison: Comparison, by: Measure) -> str:
     else:
         interval = by.interval_of_difference(pair, times=sign)
         adjusted = f"adjusted p = {p_value(comparison.adjusted_p)}".replace("= <", "<")
-        verdict = "support it" if comparison.supported else "do not separate them"
-        text = (
-            f"{lies} (95 % CI {interval}, {adjusted}, n = {n} common seeds): the numbers {verdict}."
-        )
+        text = f"{lies} (95 % CI {interval}, {adjusted}, n = {n} common seeds): "
+        if comparison.reversed:
+            text += f"on the seeds that both have, the numbers support that {other} is better."
+        else:
+            verdict = "support it" if comparison.supported else "do not separate them"
+            text += f"the numbers {verdict}."
     return text if comparison.same_length else f"{text} {length_sentence(comparison)}"
 
 

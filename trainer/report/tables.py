@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from trainer.report.analysis import Report
+from trainer.report.analysis import Comparison, Report
 from trainer.report.groups import Group
 from trainer.report.runs import Run
 from trainer.report.wording import (
@@ -109,7 +109,7 @@ def comparisons(report: Report) -> Table | None:
             by.interval_of_difference(c.paired, sign=True),
             p_value(c.paired.p if c.paired else None),
             p_value(c.adjusted_p),
-            "supported" if c.supported else "not separated" if c.paired else "not tested",
+            _verdict(c),
         ]
         for c in report.comparisons
         if c.same_split
@@ -118,6 +118,14 @@ def comparisons(report: Report) -> Table | None:
     columns = ["Group", "Common seeds", lead, "95 % CI", "p", "p (Holm)"]
     title = f"{report.comparisons[0].leader.label} against each other group"
     return Table(title, [*columns, "That it is better"], rows)
+
+
+def _verdict(comparison: Comparison) -> str:
+    if comparison.supported:
+        return "supported"
+    if comparison.reversed:
+        return "worse on the common seeds"
+    return "not separated" if comparison.paired else "not tested"
 
 
 def troubles(report: Report) -> Table | None:
