@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trainer import device
 from trainer.arguments import compose_run
 from trainer.config import Config
 
@@ -89,6 +90,12 @@ class Wanted:
         return f"{self.name}_seed{self.seed}"
 
 
+def is_label(text: str) -> bool:
+    """Whether some run of the study has this label."""
+    name, _, seed = text.rpartition("_seed")
+    return name in RUNS and seed.isdecimal()
+
+
 def want(name: str, seed: int, further: Sequence[str] = ()) -> Wanted:
     """A run of the study, composed and checked.
 
@@ -98,9 +105,22 @@ def want(name: str, seed: int, further: Sequence[str] = ()) -> Wanted:
         further: Overrides on top of its own.
 
     Raises:
-        ValueError: If it does not compose.
+        ValueError: If it does not compose, cannot be trained here, or is not for a comparison of
+            whole runs by their test accuracy.
     """
     overrides = [*RUNS[name], *further, f"seed={seed}"]
     config = compose_run(overrides).config
+    config.resolve_schedule()
+    device.choose_precision(config.amp, device.choose_device(config.device))
+    if config.metric_names()[0] != "test/accuracy":
+        leads = f"data.val_size={config.data.val_size}, loss={config.loss}"
+        raise ValueError(f"{leads}: the study compares test/accuracy; leave both as they are")
+    if config.init is not None:
+        raise ValueError(f"init={config.init}: the study's runs begin with weights of their own")
+    if config.early_stopping.patience is not None:
+        patience = config.early_stopping.patience
+        raise ValueError(
+            f"early_stopping.patience={patience}: the study compares whole runs; leave it out"
+        )
     config.anchor()
     return Wanted(name, seed, overrides, config)
