@@ -1,21 +1,20 @@
 """The study's pages: a report for each question, and study.md in front of them."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from studies.reuse import Accepted
-from studies.wanted import SECTIONS, Section
+from studies.wanted import SECTIONS, Section, is_label
 from trainer.code_hash import code_sha256
 from trainer.report.screen import lines
 from trainer.report.write import report
 
 HOW = """\
+Each run has all its epochs, and at every update the LR that its schedule gives today.
 `run`: trained for this. `hash`: the present code made it. `replay`: older code did; the present
-code trained its first epoch again, equal to the last bit, and gives every LR of its lr.csv.
-`unproven`: older code made it, and nothing was checked. Seconds are those of a machine that
-may have done other work."""
+code trained its first epoch again, equal to the last bit. `unproven`: older code made it, and no
+epoch was trained again. Seconds are those of a machine that may have done other work."""
 
 
 def write(accepted: Sequence[Accepted], missing: Sequence[str], links: Path, output: Path) -> None:
@@ -24,21 +23,26 @@ def write(accepted: Sequence[Accepted], missing: Sequence[str], links: Path, out
     Args:
         accepted: The runs.
         missing: Those that are not there, in words.
-        links: A folder for links to the run folders under their names; is emptied.
-        output: Where to write.
+        links: A folder for links to the run folders under their names. Those of an earlier study
+            are removed.
+        output: Where to write. Metrics of an earlier study are removed from `metrics/`.
     """
-    shutil.rmtree(links, ignore_errors=True)
+    for link in links.glob("*/*"):
+        if link.is_symlink():
+            link.unlink()
     metrics = output / "metrics"
-    shutil.rmtree(metrics, ignore_errors=True)
-    metrics.mkdir(parents=True)
+    metrics.mkdir(parents=True, exist_ok=True)
+    for path in metrics.glob("*.jsonl"):
+        if is_label(path.stem):
+            path.unlink()
     text = ["# The study", ""]
     for section in SECTIONS:
         text += _section(section, accepted, links / (section.folder or "schedules"), output)
     text += ["## Runs", "", *_table(accepted), "", HOW, "", f"Present code: {code_sha256()}.", ""]
     if missing:
-        text += [f"Not there yet: {', '.join(missing)}.", ""]
+        text += [f"Not there, or not proven: {', '.join(missing)}.", ""]
     for one in accepted:
-        shutil.copy(one.folder / "metrics.jsonl", metrics / f"{one.wanted.label}.jsonl")
+        shutil.copy(one.run.folder / "metrics.jsonl", metrics / f"{one.wanted.label}.jsonl")
     (output / "study.md").write_text("\n".join(text))
 
 
@@ -49,18 +53,18 @@ def _section(
     names = {one.wanted.name for one in there}
     if not there or (section.asks and not names & {*section.asks}):
         return []
-    links.mkdir(parents=True)
+    links.mkdir(parents=True, exist_ok=True)
     for one in there:
         link = links / one.wanted.label
-        link.symlink_to(one.folder.resolve(), target_is_directory=True)
+        link.symlink_to(one.run.folder.resolve(), target_is_directory=True)
     folder = output / section.folder
     shown = [f"outputs/study/{links.parent.name}/{links.name}", "--output"]
     shown += [str(Path("docs/results/study", section.folder))]
     said = lines(report([links], folder, arguments=shown))
     table = folder / "report.csv"
-    for one in there:  # where a run happened to lie is nobody's business
-        own = str(one.folder.resolve())
-        table.write_text(table.read_text().replace(own, one.wanted.label))
+    folders = {str(one.run.folder.resolve()): one.wanted.label for one in there}
+    for own in sorted(folders, key=len, reverse=True):  # where a run lay is nobody's business
+        table.write_text(table.read_text().replace(own, folders[own]))
     print("\n".join([section.question, *said, ""]), flush=True)
     where = Path(section.folder)
     return [
@@ -84,13 +88,12 @@ def _table(accepted: Sequence[Accepted]) -> list[str]:
         "| --- | ---: | ---: | ---: | ---: | --- | --- |",
     ]
     for one in accepted:
-        summary = one.summary
-        rows = [json.loads(x) for x in (one.folder / "metrics.jsonl").read_text().splitlines()]
+        run, rows = one.run, one.run.rows
         best = max(row["test/accuracy"] for row in rows)
-        made = f"{summary['device']}, {summary['precision']}, torch {summary['versions']['torch']}"
+        made = f"{run.device}, {run.precision}, torch {run.torch}"
         text.append(
             f"| `{' '.join(one.wanted.overrides)}` | {rows[-1]['train/accuracy']:.2%} "
-            f"| {rows[-1]['test/accuracy']:.2%} | {best:.2%} | {summary['seconds']:.0f} "
+            f"| {rows[-1]['test/accuracy']:.2%} | {best:.2%} | {run.seconds:.0f} "
             f"| {made} | {one.how} |"
         )
     return text

@@ -1,23 +1,23 @@
 """Finished runs that count for the study: made, or proven to be what is made, by this code."""
 
+import itertools
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
 from torch import __version__ as torch_version
 
+from studies.found import Finished
 from studies.training import first_row, train_first_epoch
 from studies.wanted import Wanted
-from trainer import device
+from trainer import device, storage
 from trainer.code_hash import code_sha256
 from trainer.config import Config
-from trainer.conversion import identity, to_object, typed
-from trainer.report.discovery import find_runs
+from trainer.conversion import identity
+from trainer.report.records import read_json, read_text
 
 EXACT = ("train/loss", "train/accuracy", "test/loss", "test/accuracy", "lr")
 THREADS = re.compile(r", (\d+) threads?$")
@@ -30,66 +30,79 @@ class Accepted:
     Attributes:
         wanted: What it was wanted as.
         how: Why it counts: `run`, `hash`, `replay` or `unproven`.
-        folder: Its run folder.
-        summary: Its summary.json.
+        run: The run.
     """
 
     wanted: Wanted
     how: str
-    folder: Path
-    summary: dict[str, Any]
+    run: Finished
 
 
-def reuse(wanted: Wanted, places: Sequence[Path], work: Path, *, prove: bool) -> Accepted | None:
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """How runs of older code are proven.
+
+    Attributes:
+        path: File that remembers what was found.
+        needed: Whether an older run must be proven; else it counts as unproven.
+        train: Whether to train the first epoch of one that the file does not know.
+    """
+
+    path: Path
+    needed: bool
+    train: bool
+
+
+def reuse(wanted: Wanted, runs: Sequence[Finished], proofs: Proofs) -> Accepted | None:
     """A finished run that counts; None if there is none.
 
     Args:
         wanted: What is needed.
-        places: Folders that are searched.
-        work: Keeps what was proven.
-        prove: Whether an older run must be proven; else it counts as unproven.
+        runs: Those that there are.
+        proofs: How those of older code are proven.
     """
-    candidates = list(_candidates(wanted, places))
-    for folder, summary in candidates:
-        if _made_by_this_code(summary):
-            return Accepted(wanted, "hash", folder, summary)
-    for folder, summary in candidates:
-        if not prove:
-            return Accepted(wanted, "unproven", folder, summary)
-        differs = _differs(wanted, folder, summary, work / "proofs.json")
-        if differs is None:
-            return Accepted(wanted, "replay", folder, summary)
-        print(f"{wanted.name} seed {wanted.seed}: not {folder}: {differs}", flush=True)
+    candidates: list[Finished] = []
+    for run in runs:
+        if identity(run.config) != identity(wanted.config):
+            continue
+        if (differs := _another(wanted, run)) is None:
+            candidates.append(run)
+        else:
+            _refuse(wanted, run, differs)
+    for run in candidates:
+        if run.torch == torch_version and run.code == code_sha256():
+            return Accepted(wanted, "hash", run)
+    for run in candidates:
+        if not proofs.needed:
+            return Accepted(wanted, "unproven", run)
+        if (differs := _differs(wanted, run, proofs)) is None:
+            return Accepted(wanted, "replay", run)
+        _refuse(wanted, run, differs)
     return None
 
 
-def _candidates(wanted: Wanted, places: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Finished runs with the same identity and length on the same kind of machine."""
+def _refuse(wanted: Wanted, run: Finished, why: str) -> None:
+    print(f"{wanted.name} seed {wanted.seed}: not {run.folder}: {why}", flush=True)
+
+
+def _another(wanted: Wanted, run: Finished) -> str | None:
+    """Why a run is not the one wanted although its configuration computes the same; None: it is.
+
+    A resume may change the length, the schedule with it and an early end, and `init` is asked for
+    once: of all that the configuration's identity says nothing.
+    """
+    if run.config.init is not None:
+        return "it began with the weights of another run (init)"
+    epochs = int(run.rows[-1]["epoch"]) if run.rows else 0
+    if epochs != wanted.config.epochs:
+        return f"it ended with epoch {epochs}, not {wanted.config.epochs}"
+    if any(key not in row for row in run.rows for key in EXACT):
+        return f"its metrics.jsonl lacks one of {', '.join(EXACT)}"
     chosen = device.choose_device(wanted.config.device)
-    precision = device.choose_precision(wanted.config.amp, chosen)
-    here = _machine(device.describe(chosen))
-    for place in places:
-        if not place.exists():
-            continue
-        try:
-            runs = find_runs([place])
-        except ValueError:  # no run in it
-            continue
-        for folder, _ in runs:
-            try:
-                summary = json.loads((folder / "summary.json").read_text())
-                saved = yaml.safe_load((folder / "config.yaml").read_text())
-                config = to_object(typed(saved))  # a key that it does not have gets its default
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-            same = identity(config) == identity(wanted.config)
-            if not same or config.epochs != wanted.config.epochs or summary["status"] != "done":
-                continue
-            if _machine(summary["device"]) != here or summary["precision"] != precision:
-                made = f"{summary['device']}, {summary['precision']}"
-                print(f"not comparable: {folder}: made on {made}; here {here}, {precision}")
-                continue
-            yield folder, summary
+    here = _machine(device.describe(chosen)), device.choose_precision(wanted.config.amp, chosen)
+    if (_machine(run.device), run.precision) != here:
+        return f"made on {run.device}, {run.precision}; here {', '.join(here)}"
+    return _differing_lr(wanted.config, run.folder)
 
 
 def _machine(described: str) -> str:
@@ -97,43 +110,41 @@ def _machine(described: str) -> str:
     return THREADS.sub("", described)
 
 
-def _made_by_this_code(summary: dict[str, Any]) -> bool:
-    same_torch = summary["versions"]["torch"] == torch_version
-    return same_torch and summary.get("code") == code_sha256()
-
-
-def _differs(wanted: Wanted, folder: Path, summary: dict[str, Any], proofs: Path) -> str | None:
-    """What the present code makes otherwise, remembered in a file; None: nothing."""
-    known = json.loads(proofs.read_text()) if proofs.exists() else {}
-    question = f"{code_sha256()} torch {torch_version} {folder} {summary['seconds']}"
-    if question not in known:
-        known[question] = _differing_lr(wanted.config, folder) or _differing_epoch(
-            wanted, folder, summary
-        )
-        proofs.write_text(json.dumps(known, indent=1))
-    return known[question]
-
-
 def _differing_lr(config: Config, folder: Path) -> str | None:
     """The first update whose LR the schedule gives differently today."""
     resolved = config.resolve_schedule()
-    ((_, base),) = config.optimizer.base_lrs()
-    recorded = (folder / "lr.csv").read_text().splitlines()[1:]
-    expected = [f"{k},{resolved.lr(k, base)!r}" for k in range(resolved.updates)]
+    bases = [base for _, base in config.optimizer.base_lrs()]
+    recorded = (read_text(folder / "lr.csv", []) or "").splitlines()[1:]
+    expected = [
+        ",".join([str(k), *(repr(resolved.lr(k, base)) for base in bases)])
+        for k in range(resolved.updates)
+    ]
     if recorded == expected:
         return None
-    pairs = zip(recorded, expected, strict=False)
-    first = next((k for k, (old, new) in enumerate(pairs) if old != new), "the end")
+    pairs = enumerate(itertools.zip_longest(recorded, expected))
+    first = next(k for k, (old, new) in pairs if old != new)
     return f"its lr.csv differs from the schedule at update {first}"
 
 
-def _differing_epoch(wanted: Wanted, folder: Path, summary: dict[str, Any]) -> str | None:
+def _differs(wanted: Wanted, run: Finished, proofs: Proofs) -> str | None:
+    """What the present code makes otherwise, remembered in a file; None: nothing."""
+    known = read_json(proofs.path, [])
+    question = f"{code_sha256()} torch {torch_version} {run.folder} {run.seconds}"
+    if question not in known:
+        if not proofs.train:
+            return "not proven: older code made it; without --no-run its first epoch is trained"
+        known[question] = _differing_epoch(wanted, run)
+        storage.write_text(proofs.path, json.dumps(known, indent=1))
+    return known[question]
+
+
+def _differing_epoch(wanted: Wanted, run: Finished) -> str | None:
     """What differs between a run's first epoch and the same one trained now."""
-    old = first_row(folder)
-    if old is None or old["epoch"] != 1:
+    old = run.rows[0]
+    if old["epoch"] != 1:
         return "its first epoch was not evaluated"
     print(f"{wanted.name} seed {wanted.seed}: training its first epoch again", flush=True)
-    threads = THREADS.search(summary["device"])
+    threads = THREADS.search(run.device)
     with tempfile.TemporaryDirectory() as place:
         again = Path(place, "again")
         last = train_first_epoch(wanted, again, threads and threads[1])
@@ -141,10 +152,10 @@ def _differing_epoch(wanted: Wanted, folder: Path, summary: dict[str, Any]) -> s
         if new is None:
             return f"the present code does not train it: {last}"
         made = json.loads((again / "summary.json").read_text())
-    if made["data"] != summary["data"]:
+    if made["data"] != run.data:
         return "it was trained on other data"
-    if made["device"] != summary["device"]:
-        return f"made on {summary['device']}, which is not to be had here ({made['device']})"
+    if made["device"] != run.device:
+        return f"made on {run.device}, which is not to be had here ({made['device']})"
     differing = [
         f"{key} was {old[key]!r}, is {new[key]!r}" for key in EXACT if old[key] != new[key]
     ]

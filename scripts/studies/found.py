@@ -1,0 +1,100 @@
+"""Finished runs as their files tell of them, which may be damaged or somebody else's."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf.errors import OmegaConfBaseException
+
+from trainer.config import Config
+from trainer.conversion import to_object, typed
+from trainer.report.discovery import find_runs
+from trainer.report.records import read_json, read_rows, read_yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that came to its end.
+
+    Attributes:
+        folder: Its run folder.
+        config: Its configuration; a key that it does not have got its default.
+        rows: A row per evaluated epoch.
+        seconds: Time spent on it.
+        device: In words, with its threads.
+        precision: `none`, `bf16` or `fp16`.
+        torch: The version that made it.
+        code: Hash of the code that made it; None where that is not known.
+        data: What it was trained on.
+    """
+
+    folder: Path
+    config: Config
+    rows: list[dict[str, float]]
+    seconds: float
+    device: str
+    precision: str
+    torch: str
+    code: str | None
+    data: Any
+
+
+def finished(folders: Sequence[Path], own: Path | None = None) -> list[Finished]:
+    """The finished runs in some folders; what cannot be read is named and left out.
+
+    Args:
+        folders: Folders with runs.
+        own: One more, which may still be without.
+
+    Raises:
+        ValueError: If one of `folders` is missing or holds no run.
+    """
+    places = dict(find_runs(folders))
+    if own is not None and own.is_dir():
+        with contextlib.suppress(ValueError):  # nothing was made yet
+            places |= dict(find_runs([own]))
+    runs: list[Finished] = []
+    for folder in places:
+        try:
+            run = read(folder)
+        except ValueError as error:
+            print(f"left out: {folder}: {error}", flush=True)
+        else:
+            runs += [] if run is None else [run]
+    return runs
+
+
+def read(folder: Path) -> Finished | None:
+    """A run; None if it is not finished.
+
+    Raises:
+        ValueError: If a file of it is damaged; names the file.
+    """
+    notes: list[str] = []
+    summary = read_json(folder / "summary.json", notes)
+    if not notes and summary.get("status") != "done":
+        return None
+    saved = read_yaml(folder / "config.yaml", notes)
+    rows = read_rows(folder / "metrics.jsonl", notes)
+    if notes:
+        raise ValueError(notes[0])
+    try:
+        config = to_object(typed(saved))
+    except (OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"config.yaml: {str(error).splitlines()[0]}") from error
+    try:
+        return Finished(
+            folder,
+            config,
+            rows,
+            float(summary["seconds"]),
+            str(summary["device"]),
+            str(summary["precision"]),
+            str(summary["versions"]["torch"]),
+            summary.get("code"),
+            summary["data"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"summary.json: cannot be used: {error!r}") from error
