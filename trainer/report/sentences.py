@@ -132,12 +132,11 @@ def _open(name: str, ahead: str, same: list[Comparison]) -> Headline:
 def _reversed(name: str, ahead: str, same: list[Comparison], by: Measure) -> Headline:
     """Ahead of another only by seeds that one of the two does not have."""
     others = [c.other.label for c in same if c.reversed]
-    told, they = listed(others, most=8), "it is" if len(others) == 1 else "they are"
+    told, verb = listed(others, most=8), "is" if len(others) == 1 else "are"
     who = told if len(told) <= LONGEST_TITLE else f"{len(others)} of {len(same)} others"
-    verb = "is" if len(others) == 1 else "are"
     text = (
         f"{ahead} It owes its place before {told} to seeds that one of the two does not have: on "
-        f"those that both have, the numbers support that {they} better."
+        f"those that both have, the numbers support that {told} {verb} better."
     )
     if rivals := [c.other.label for c in same if not c.supported and not c.reversed]:
         text += f" Not separated from it: {listed(rivals, most=8)}."
