@@ -53,7 +53,7 @@ def test_a_checkpoint_older_than_a_key_goes_on_with_its_default(run: Path, tmp_p
     """As a version would have written it that knew neither these keys nor the group's."""
     commit = checkpoint.find(run)
     config, fingerprint = commit.state["config"], commit.state["fingerprint"]
-    for key in ("label_smoothing", "data.flip", "optimizer.nesterov", "engine", "processes"):
+    for key in ("label_smoothing", "data.flip", "optimizer.nesterov", "processes"):
         group, _, name = key.rpartition(".")
         (config[group] if group else config).pop(name, None)
         fingerprint.pop(key)

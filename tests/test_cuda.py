@@ -1,6 +1,9 @@
 """What must hold on a GPU; every test here is skipped without one."""
 
+import contextlib
 import signal
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import epoch_table
 from trainer.data.torchvision_loader import TorchvisionLoader
 from trainer.graph import CapturedEvaluator, GraphEngine
+from trainer.optimizers.build import place_lrs
 from trainer.range_test import run_range_test
 from trainer.run import Run
 from trainer.use.evaluated import evaluate
@@ -101,7 +105,8 @@ def test_the_graph_is_the_default_on_cuda() -> None:
     assert isinstance(built().engine, GraphEngine)
     assert isinstance(built().evaluator, CapturedEvaluator)
     assert not isinstance(built("engine=eager").engine, GraphEngine)
-    assert not isinstance(built("scheduler=onecycle").engine, GraphEngine)
+    cycles_momentum = compose_run([*BASE, "scheduler=onecycle"]).config
+    assert not isinstance(build_run(cycles_momentum).engine, GraphEngine)
 
 
 @pytest.mark.parametrize(("amp", "optimizer"), MODES)
@@ -130,14 +135,48 @@ def test_eager_and_graph_agree_bit_for_bit(amp: str, optimizer: str, more: list[
     assert graph.scaler.state_dict() == eager.scaler.state_dict()
 
 
+def _draw(*_: object) -> None:
+    torch.rand(3, device="cuda")
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_run_resumed_at_the_end_of_an_epoch_is_captured_there(left: int) -> None:
+    """The warm-up has more updates than are left; after a stop in an evaluation none is left."""
+    mode = ["data.train_images=130", "data.drop_last=false"]  # 3 updates an epoch
+    whole, cut = built("engine=eager", *mode), built("engine=eager", *mode)
+    trained(whole, 2)
+    table = cut.augmentation.table(0, 0, len(cut.data.train))
+    cut.engine.begin(table)
+    for step in range(3 - left):
+        cut.engine.train_on(step)
+    resumed = built("engine=graph", *mode)
+    resumed.model.load_state_dict(cut.model.state_dict())
+    resumed.optimizer.load_state_dict(cut.optimizer.state_dict())
+    place_lrs(resumed.optimizer)
+    resumed.scheduler.load_state_dict(cut.scheduler.state_dict())
+    resumed.sums.load_state_dict(cut.sums.total(), 3 - left, resumed.peers)
+    resumed.engine.begin(table)
+    for step in range(3 - left, 3):
+        resumed.engine.train_on(step)
+    resumed.sums.clear()
+    resumed.engine.begin(resumed.augmentation.table(0, 1, len(cut.data.train)))
+    for step in range(3):
+        resumed.engine.train_on(step)
+    ours, theirs = everything(resumed), everything(whole)
+    for key in theirs:
+        assert torch.equal(ours[key], theirs[key]), key
+
+
 @pytest.mark.parametrize(("amp", "optimizer"), MODES)
 def test_capturing_leaves_no_trace(amp: str, optimizer: str) -> None:
     run = built(f"amp={amp}", f"optimizer={optimizer}")
-    before = everything(run)
+    run.model.register_forward_hook(_draw)  # as a network with dropout does
+    before, scaler = everything(run), run.scaler.state_dict()
     random = torch.cuda.get_rng_state()
     run.engine.begin(epoch_table(0, 0, len(run.data.train), padding=4, flip=True))
     after = everything(run)
     assert torch.equal(random, torch.cuda.get_rng_state())
+    assert run.scaler.state_dict() == scaler
     for key, value in after.items():
         assert torch.equal(value, before.get(key, torch.zeros_like(value))), key
 
@@ -166,6 +205,17 @@ def test_an_fp16_overflow_is_skipped_and_counted(engine: str) -> None:
     assert run.scheduler.last_epoch == 1  # the position moves on
 
 
+@contextlib.contextmanager
+def waiting_is_an_error() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+        try:
+            torch.cuda.set_sync_debug_mode("error")
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
 @pytest.mark.parametrize("amp", ["none", "bf16", "fp16"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("clip", ["null", "1.0"])
@@ -180,13 +230,10 @@ def test_an_epoch_never_waits_for_the_device(
         run.engine.train_on(step)
     torch.cuda.synchronize()
     run.sums.clear()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with waiting_is_an_error():
         run.engine.begin(tables[1])
         for step in range(20):
             run.engine.train_on(step)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     assert run.sums.losses[:20].isfinite().all()
 
 

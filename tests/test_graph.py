@@ -186,11 +186,14 @@ def test_warming_up_changes_nothing() -> None:
         used, fresh = Parts(option, extras=True), Parts(option, extras=True)
         body = used.static()
         body.begin(used.tables[0])
-        with unchanged(used.update, used.sums):
-            for _ in range(3):
-                body(BATCH)
-        assert not used.sums.losses.any()
-        assert int(used.sums.step) == 0
+        for start in (STEPS, STEPS - 1, 0):  # a run may go on where an epoch's updates are done
+            used.sums.step.fill_(start)
+            with unchanged(used.update, used.sums):
+                for size in body.sizes():
+                    for _ in range(3):
+                        body.rehearse(size)
+            assert not used.sums.losses.any()
+            assert int(used.sums.step) == start
         for name, value in fresh.model.state_dict().items():
             assert torch.equal(value, used.model.state_dict()[name])
         assert used.update.average

@@ -15,6 +15,7 @@ from trainer.arguments import compose_run
 from trainer.build import build_run
 from trainer.evaluation import Evaluator
 from trainer.weight_average import WeightAverage
+from trainer.weights import evaluated_weights
 
 
 def network() -> nn.Module:
@@ -68,7 +69,7 @@ def test_what_is_evaluated_is_the_average_and_the_checkpoint_has_it(averaged: Pa
     raw: list[float] = []
     for row in rows:
         state = checkpoint.load(averaged / "checkpoints" / f"step_{row['step']:08d}.pt")
-        assert checkpoint.weights(state) is state["ema"]
+        assert evaluated_weights(state) is state["ema"]
         run.model.load_state_dict(state["ema"])
         assert evaluator(run.model) == (row["val/loss"], row["val/accuracy"])
         run.model.load_state_dict(state["model"])

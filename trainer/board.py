@@ -10,6 +10,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import (
+    _abort_process_group as abort_process_group,  # pyright: ignore[reportPrivateUsage]
+)
 from torch.distributed.rendezvous import rendezvous
 
 from trainer.distributed import PATIENCE, PeerEnded, Peers, is_lost_connection
@@ -97,7 +100,10 @@ class Board:
             yield Peers(self.launch, PrefixStore("peers", store))
         except RuntimeError as error:
             if is_lost_connection(error):
+                if on_cuda:  # NCCL's orderly end would wait for what is lost
+                    abort_process_group()
                 raise PeerEnded("another process of the run has ended") from error
             raise
         finally:
-            dist.destroy_process_group()
+            if dist.is_initialized():
+                dist.destroy_process_group()

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,11 +134,6 @@ def parse(content: bytes, path: Path) -> dict[str, Any]:
     if wrong := [key for key in tables if not isinstance(state[key], dict)]:
         raise storage.DamagedFile(f"{path}: {wrong[0]} is not a table")
     return state
-
-
-def weights(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """What a checkpoint's metrics were evaluated with: the averaged weights, if it has them."""
-    return state["model"] if state["ema"] is None else state["ema"]
 
 
 def find(place: Path) -> Commit:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 # The loop, and what it is built from: everything that these import counts.
-ROOTS = ("build", "train", "final_test")
+ROOTS = ("preparation", "train", "final_test")
 # They only write, show or keep what was computed: no update or evaluation takes anything from them.
 LEFT_OUT = {
     "checkpoint",

@@ -31,8 +31,8 @@ def choose_device(name: str, launch: Launch | None = None) -> torch.device:
     device = torch.device("cuda", device.index or launch.local_rank)
     if launch.local_processes > count > 0:
         raise ValueError(
-            f"device={name}: {launch.local_processes} processes need a GPU each, this machine has "
-            f"{count}; start {count}, or use device=cpu"
+            f"device={name}: {launch.local_processes} processes need a GPU each, this one sees "
+            f"{count}; start {count}, let each process see all GPUs, or use device=cpu"
         )
     if device.index >= count:
         raise ValueError(f"device={name}: this machine has {count} CUDA devices; use device=auto")
@@ -96,8 +96,9 @@ def set_determinism(deterministic: bool) -> None:
     # fp32 means fp32: `amp` alone decides about less.
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
-    if deterministic and os.environ.get(CUBLAS) not in (":4096:8", ":16:8"):
-        os.environ[CUBLAS] = ":4096:8"  # read by cuBLAS when it starts
+    # Read once, at the first product of a process, and a sweep's next job may be deterministic.
+    if os.environ.get(CUBLAS) not in (":4096:8", ":16:8"):
+        os.environ[CUBLAS] = ":4096:8"
     # The same flag as use_deterministic_algorithms, which would import inductor (2.5 s).
     torch.set_deterministic_debug_mode("warn" if deterministic else "default")
     # torch flags max-pool's backward on CUDA, whose additions could collide where windows overlap.

@@ -100,8 +100,12 @@ class Peers:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
 
-    def settle(self, error: Exception | None) -> None:
+    def settle(self, error: Exception | None, patience: timedelta = PATIENCE) -> None:
         """Goes on if every process can; else none does, and the first one says why.
+
+        Args:
+            error: Why this one cannot.
+            patience: How long the others may take to say so.
 
         Raises:
             Exception: In the first process: its own error.
@@ -116,7 +120,9 @@ class Peers:
         name = f"settle/{self._questions}"
         said = "" if error is None else f"{type(error).__name__}: {error}"
         self._store.set(f"{name}/{self.rank}", said)
-        answers = [self._store.get(f"{name}/{rank}").decode() for rank in range(self.count)]
+        everyone = [f"{name}/{rank}" for rank in range(self.count)]
+        self._store.wait(everyone, patience)
+        answers = [self._store.get(one).decode() for one in everyone]
         self._store.set(f"{name}/read/{self.rank}", "")  # nobody leaves before all have read
         for rank in range(self.count):
             self._store.get(f"{name}/read/{rank}")

@@ -10,6 +10,7 @@ from trainer import checkpoint, console, storage, summary
 from trainer.build import build_evaluator
 from trainer.console import log
 from trainer.run import Run
+from trainer.weights import evaluated_weights
 
 
 def final_test(run: Run, folder: Path, check: Callable[[], object]) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def best_weights(run: Run, folder: Path) -> dict[str, torch.Tensor] | None:
         except (OSError, storage.DamagedFile) as error:
             log.warning("warning: the best weights cannot be tested: %s", console.one_line(error))
     content = run.peers.from_first(content)
-    return None if content is None else checkpoint.weights(checkpoint.parse(content, path))
+    return None if content is None else evaluated_weights(checkpoint.parse(content, path))
 
 
 def _best_file(run: Run, path: Path) -> bytes:

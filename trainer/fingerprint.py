@@ -8,16 +8,13 @@ from trainer.config import Config
 from trainer.conversion import identity, to_object, typed
 
 # How every run computed before its fingerprint said so.
-BEFORE = {"engine": "eager", "processes": 1}
+BEFORE = {"processes": 1}
 
 
-def of_run(
-    config: Config, *, precision: str, engine: str, data_sha256: str, processes: int
-) -> dict[str, Any]:
+def of_run(config: Config, *, precision: str, data_sha256: str, processes: int) -> dict[str, Any]:
     """What must not change between a run and its continuation, a flat table of plain values."""
     return identity(config) | {
         "precision": precision,
-        "engine": engine,
         "data.sha256": data_sha256,
         "processes": processes,
     }
@@ -29,7 +26,8 @@ def of_checkpoint(state: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: If the saved configuration is not one of this version.
     """
-    return BEFORE | state["fingerprint"] | identity(to_object(typed(state["config"])))
+    saved = {key: value for key, value in state["fingerprint"].items() if key != "engine"}
+    return BEFORE | saved | identity(to_object(typed(state["config"])))
 
 
 def check(
@@ -53,10 +51,8 @@ def check(
             f"processes: the run was trained by {before}, and goes on bit for bit with {before} "
             f"only; on_process_change=continue goes on with {now}, within rounding"
         )
-    # how an update is carried out goes with the number of processes
-    free = ("processes", "engine") if before != now else ()
-    for key in sorted(saved.keys() | current.keys()):
-        if key not in free and saved.get(key) != current.get(key):
+    for key in sorted((saved.keys() | current.keys()) - {"processes"}):
+        if saved.get(key) != current.get(key):
             raise ValueError(
                 f"{key}={_plain(current.get(key))}: the run was trained with "
                 f"{key}={_plain(saved.get(key))} and cannot go on with another; "

@@ -82,6 +82,15 @@ class StaticUpdate:
         images, labels = self.loader.batch_at(self.sums.step, size)
         self.update(images, labels, self.sums)
 
+    def rehearse(self, size: int) -> None:
+        """Trains on the first images of the epoch, wherever the run stands in it.
+
+        What is left of the epoch may be shorter than a warm-up: an update past its end would read
+        past the end of the tables.
+        """
+        self.sums.step.zero_()
+        self(size)
+
 
 class GraphEngine:
     """Replays a captured `StaticUpdate`, one graph for each batch size that occurs.
@@ -106,15 +115,16 @@ class GraphEngine:
         self.static.scheduler.advance()  # the device has the epoch's LRs already
 
     def _capture(self) -> dict[int, torch.cuda.CUDAGraph]:
-        static, device = self.static, self.static.loader.device
+        static = self.static
+        stream = torch.cuda.Stream(static.loader.device)
         with unchanged(static.update, static.sums):
             for size in static.sizes():
-                _warm_up(lambda size=size: static(size), device)
+                _warm_up(lambda size=size: static.rehearse(size), stream)
         graphs: dict[int, torch.cuda.CUDAGraph] = {}
         pool = torch.cuda.graph_pool_handle()
         for size in static.sizes():
             static.update.optimizer.zero_grad(set_to_none=True)
-            graphs[size] = _captured(lambda size=size: static(size), pool)
+            graphs[size] = _captured(lambda size=size: static(size), pool, stream)
         return graphs
 
 
@@ -154,26 +164,31 @@ class CapturedEvaluator:
 
         model.eval()
         try:
-            _warm_up(add_up, self.evaluator.images.device)
-            return _captured(add_up, torch.cuda.graph_pool_handle())
+            stream = torch.cuda.Stream(self.evaluator.images.device)
+            _warm_up(add_up, stream)
+            return _captured(add_up, torch.cuda.graph_pool_handle(), stream)
         finally:
             model.train()
 
 
-def _warm_up(work: Callable[[], None], device: torch.device) -> None:
+def _warm_up(work: Callable[[], None], stream: torch.cuda.Stream) -> None:
     """Runs the work a few times on a stream of its own, as PyTorch wants it before a capture."""
-    stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.current_stream(device))
+    current = torch.cuda.current_stream(stream.device)
+    stream.wait_stream(current)
     with torch.cuda.stream(stream):
         for _ in range(WARM_UP):
             work()
-    torch.cuda.current_stream(device).wait_stream(stream)
+    current.wait_stream(stream)
 
 
-def _captured(work: Callable[[], None], pool: Any) -> torch.cuda.CUDAGraph:
+def _captured(
+    work: Callable[[], None], pool: Any, stream: torch.cuda.Stream
+) -> torch.cuda.CUDAGraph:
     graph = torch.cuda.CUDAGraph()
+    # Our own stream: torch's default one is made once in a process, on the device of that moment,
+    # and a sweep's next job may be on another.
     # thread_local: the thread that writes commits may use the device meanwhile.
-    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
         work()
     return graph
 

@@ -1,5 +1,6 @@
 """How a run begins: built, brought to where its checkpoint stands, and announced."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from torch import nn
@@ -13,8 +14,10 @@ from trainer.data.options import Cifar10
 from trainer.distributed import ALONE, Peers
 from trainer.run import Run
 from trainer.schedules.linter import lint
+from trainer.weights import evaluated_weights
 
 BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
+DOWNLOAD = timedelta(hours=3)  # the others wait for the process that fetches the data set
 
 
 def shared_commit(commit: checkpoint.Commit | None, peers: Peers) -> checkpoint.Commit | None:
@@ -58,7 +61,7 @@ def provide_data(config: Config, peers: Peers) -> None:
             cifar10_files.provide(option.root, option.download, option.url)
         except (ValueError, OSError) as found:
             error = found
-    peers.settle(error)
+    peers.settle(error, DOWNLOAD)
 
 
 def initial_weights(config: Config, peers: Peers) -> checkpoint.Commit | None:
@@ -83,7 +86,7 @@ def _built(
 ) -> Run:
     run = build_run(config, peers)
     if source is not None:
-        run.load_weights(checkpoint.weights(source.state), source)
+        run.load_weights(evaluated_weights(source.state), source)
     if commit is None:
         return run
     run.load_state_dict(commit)
@@ -163,7 +166,8 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
         log.warning("warning: %s", line)
     if run.data.split == "test" and config.checkpoint.monitor == "auto":
         log.warning(
-            "warning: the best weights are chosen on the test set; data.val_size=5000 keeps it out"
+            "warning: the best weights are chosen on the test set; data.val_size=%d keeps it out",
+            max(len(run.data.train) // 10, 1),
         )
     if commit is not None:
         before = commit.state["fingerprint"].get("processes", 1)
@@ -177,7 +181,7 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
         for line in commit.damaged:
             log.warning("warning: passed over: %s", line)
         log.info("resumed from %s at update %d", commit.path, run.progress.step)
-        here = device.environment(run.device)
+        here = run.environment()
         for name, value in commit.state["environment"].items():
             if value != here.get(name):
                 log.warning(

@@ -101,12 +101,16 @@ class Run:
             images = self.loader.batch(self.table(0), 0)[0]
             self.update.parallel = self.peers.wrap(self.model, images[:2])
 
+    def environment(self) -> dict[str, str]:
+        """What bit-equality depends on beside the configuration, in plain values."""
+        engine = "graph" if isinstance(self.engine, GraphEngine) else "eager"
+        return environment(self.device) | {"engine": engine}
+
     def fingerprint(self) -> dict[str, Any]:
         """What a continuation of this run must share with it."""
         return fingerprint.of_run(
             self.config,
             precision=self.precision,
-            engine="graph" if isinstance(self.engine, GraphEngine) else "eager",
             data_sha256=self.data.sha256,
             processes=self.peers.count,
         )
@@ -130,7 +134,7 @@ class Run:
             "history": self.history.state_dict(),
             "config": self.config.to_dict(),
             "fingerprint": self.fingerprint(),
-            "environment": environment(self.device),
+            "environment": self.environment(),
         }
 
     def load_state_dict(self, commit: checkpoint.Commit) -> None:

@@ -52,7 +52,12 @@ class Training:
             record=record,
             finite=FiniteWatch(run, LossReader(run.sums.losses, run.peers), record.last_good),
             bar=run.peers.leads and console.shows_bar(run.config.log.progress),
-            tables=EpochTables(run.table, run.config.epochs, ahead=run.device.type == "cuda"),
+            # no thread beside which workers would be forked
+            tables=EpochTables(
+                run.table,
+                run.config.epochs,
+                ahead=run.device.type == "cuda" and not run.config.data.workers,
+            ),
             session_start=time.perf_counter(),
             seconds_before=run.progress.seconds,
         )

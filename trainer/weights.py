@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+
+
+def evaluated_weights(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """What a checkpoint's metrics were evaluated with: the averaged weights, if it has them."""
+    return state["model"] if state["ema"] is None else state["ema"]
 
 
 def load_weights(

@@ -40,8 +40,8 @@ def lint(
         monitor = resolved.plateau.option.monitor
         if monitor == "auto" or monitor.startswith("test/"):
             warnings.append(
-                f"{key}.monitor={monitor}: the plateau watches the test set; data.val_size=5000 "
-                "gives it images of its own"
+                f"{key}.monitor={monitor}: the plateau watches the test set; data.val_size "
+                "gives it data of its own"
             )
     return warnings
 

@@ -16,7 +16,7 @@ from trainer.engine import PRECISIONS
 from trainer.history import Row
 from trainer.models.build import build_model
 from trainer.use.places import Place
-from trainer.weights import load_weights
+from trainer.weights import evaluated_weights, load_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def load_trained(place: Place, values: Mapping[str, object]) -> Trained:
             "apart"
         )
     model = build_model(config.model, len(classes))
-    weights = checkpoint.weights(commit.state)
+    weights = evaluated_weights(commit.state)
     load_weights(model, weights, path=commit.path, name=config.model.name)
     return Trained(config, model.eval(), classes, commit, place)
 
