@@ -143,6 +143,45 @@ def test_validation_images_are_none_of_the_training_images() -> None:
     assert whole.evaluation is whole.test
 
 
+def image_set(images: torch.Tensor | None = None, labels: torch.Tensor | None = None) -> ImageSet:
+    whole = torch.zeros(5, 32, 32, 3, dtype=torch.uint8)
+    return ImageSet(
+        whole if images is None else images,
+        torch.arange(5) if labels is None else labels,
+        tuple("abcde"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (image_set(torch.zeros(5, 64, 64, 3, dtype=torch.uint8)), "are uint8 (5, 64, 64, 3)"),
+        (image_set(torch.zeros(5, 3, 32, 32, dtype=torch.uint8)), "are uint8 (5, 3, 32, 32)"),
+        (image_set(torch.zeros(5, 32, 32, dtype=torch.uint8)), "are uint8 (5, 32, 32)"),
+        (image_set(torch.zeros(5, 32, 32, 3)), "are float32 (5, 32, 32, 3)"),
+        (image_set(torch.zeros(0, 32, 32, 3, dtype=torch.uint8)), "are uint8 (0, 32, 32, 3)"),
+        (image_set(labels=torch.arange(4)), "labels are int64 (4,), must be int64 (5,)"),
+        (image_set(labels=torch.zeros(5)), "labels are float32 (5,)"),
+        (image_set(labels=torch.arange(5) + 1), "labels are in 1..5, must be in 0..4"),
+        (image_set(labels=torch.arange(5) - 1), "labels are in -1..3, must be in 0..4"),
+    ],
+)
+def test_a_data_set_of_another_form_is_refused(
+    images: ImageSet, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthetic, "make", lambda *_: (image_set(), images, ""))
+    with pytest.raises(ValueError, match="data=synthetic: its test images") as refused:
+        load_data(Synthetic(train_images=5, test_images=5))
+    assert said in str(refused.value)
+
+
+def test_as_many_images_as_the_option_says_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Updates are planned, and a validation set is cut off, by what it says."""
+    monkeypatch.setattr(synthetic, "make", lambda *_: (image_set(), image_set(), ""))
+    with pytest.raises(ValueError, match="5 training images were read, its option says 6"):
+        load_data(Synthetic(train_images=6, test_images=5))
+
+
 def test_the_names_of_the_classes_are_known_without_the_data() -> None:
     option = Synthetic(train_images=10, test_images=10)
     assert load_data(option).train.classes == option.classes()

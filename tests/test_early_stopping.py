@@ -63,6 +63,14 @@ def test_it_stays_so_and_the_same_command_has_nothing_to_do(stopped: Path) -> No
     assert (stopped / "metrics.jsonl").read_bytes() == before
 
 
+def test_another_length_alone_is_refused(stopped: Path) -> None:
+    before = (stopped / "config.yaml").read_bytes()
+    refused = train(["resume=run", "epochs=12"], stopped.parent, expect=2)
+    assert "epochs=12: test/accuracy has not improved in 2 evaluations" in refused.err
+    assert "early_stopping.patience=null, or a greater one, goes on" in refused.err
+    assert (stopped / "config.yaml").read_bytes() == before
+
+
 def test_killed_and_resumed_it_ends_at_the_same_place(stopped: Path, tmp_path: Path) -> None:
     kill = SignalAt("history.py", "advance", 15, signal.SIGKILL)  # in the third epoch
     assert Trainer([*RUN, "hydra.run.dir=run"], tmp_path, prepare=kill).code() == -9

@@ -179,6 +179,24 @@ def test_groups_take_the_first_expression_that_matches() -> None:
         build_optimizer(SGD(groups=[Group(match="bias")]), build_model(VGG(), 10))
 
 
+def test_each_group_has_a_name_of_its_own() -> None:
+    """They are columns of lr.csv and tags of TensorBoard."""
+    groups = [Group(match="(weight)"), Group(match="[weight]"), Group(match="rest|bias")]
+    option = SGD(groups=groups, decay_norm_and_bias=True)
+    assert [name for name, _ in option.base_lrs()] == [
+        "_weight_",
+        "_weight__2",
+        "rest|bias",
+        "rest",
+    ]
+    names = SGD(groups=[Group(match="rest")]).base_lrs()
+    assert [name for name, _ in names] == ["rest", "rest_2"]
+    made = build_optimizer(
+        SGD(groups=[Group(match="(weight)"), Group(match="[bias]")]), normalised()
+    )
+    assert [group["name"] for group in made.param_groups] == ["_weight_", "_bias_"]
+
+
 def normalised() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.LayerNorm(4), nn.Linear(4, 10)

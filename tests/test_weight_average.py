@@ -43,6 +43,25 @@ def test_it_equals_torchs_averaged_model_bit_for_bit() -> None:
     assert int(ours.state_dict()["1.num_batches_tracked"]) == 5
 
 
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+
+
+def test_weights_with_two_names_move_once() -> None:
+    model = Tied()
+    ours = WeightAverage(model, 0.9)
+    before = model.first.weight.detach().clone()
+    with torch.no_grad():
+        model.first.weight += 1
+    ours.update()
+    for name in ("first.weight", "second.weight"):
+        assert torch.allclose(ours.state_dict()[name], before + 0.1)
+    assert ours.state_dict().keys() == model.state_dict().keys()
+
+
 def test_it_does_not_train_and_keeps_the_memory_format() -> None:
     model = network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = WeightAverage(model, 0.9)

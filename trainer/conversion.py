@@ -131,5 +131,7 @@ def identity(config: Config) -> dict[str, Any]:
     return {
         key: value
         for key, value in flat(config.to_dict()).items()
-        if key not in RUNTIME and not key.startswith(("checkpoint.", "log."))
+        if key not in RUNTIME
+        # what is the best is kept: it cannot be chosen anew among weights that are gone
+        and (key == "checkpoint.monitor" or not key.startswith(("checkpoint.", "log.")))
     }

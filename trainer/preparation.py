@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from trainer import checkpoint, device, storage
+from trainer import checkpoint, device, early_stopping, storage
 from trainer.build import build_run
 from trainer.config import Config
 from trainer.console import log
@@ -93,6 +93,11 @@ def _built(
     done = run.progress.epoch + (run.progress.step_in_epoch > 0)
     if config.epochs < done:
         raise ValueError(f"epochs={config.epochs}: the run has already come to epoch {done}")
+    if config.epochs != commit.state["config"]["epochs"] and (why := early_stopping.reason(run)):
+        raise ValueError(
+            f"epochs={config.epochs}: {why}: another length changes nothing; "
+            "early_stopping.patience=null, or a greater one, goes on"
+        )
     changed = run.scheduler.change_epochs(config.epochs, config.on_horizon_change)
     if changed is not None:
         before, after = changed

@@ -72,7 +72,7 @@ def run_session(
                 "%s: is complete after %d epochs; nothing to do%s",
                 folder,
                 run.progress.epoch,
-                f": {why}; a greater one goes on" if why else "",
+                f": {why}; a greater patience goes on" if why else "",
             )
             return best_value(run)
         record = Record(run, folder, command) if peers.leads else NoRecord(run)

@@ -26,8 +26,9 @@ class WeightAverage:
         self.model = copy.deepcopy(model).requires_grad_(False)
         self.decay = decay
         here, there = self.model.state_dict(keep_vars=True), model.state_dict(keep_vars=True)
-        self._averaged = [name for name, value in here.items() if value.is_floating_point()]
-        self._copied = [name for name in here if name not in self._averaged]
+        once = {id(value): name for name, value in here.items()}  # tied weights have several names
+        self._averaged = [name for name in once.values() if here[name].is_floating_point()]
+        self._copied = [name for name in once.values() if not here[name].is_floating_point()]
         self._here, self._there = here, there
 
     @torch.no_grad()

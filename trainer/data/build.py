@@ -51,7 +51,8 @@ def load_data(option: options.DataOptions) -> Data:
 
     Raises:
         FileNotFoundError: If it is not there and cannot be downloaded.
-        ValueError: If a file is damaged, or the cut leaves nothing.
+        ValueError: If a file is damaged, the cut leaves nothing, or it is not what its option
+            says.
     """
     if isinstance(option, options.Cifar10):
         source = cifar10_files.provide(Path(option.root), option.download, option.url)
@@ -63,6 +64,14 @@ def load_data(option: options.DataOptions) -> Data:
         whole, test, sha256 = random_regression.make(option.seed, *sizes, option.noise)
     else:
         raise ValueError(f"data.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
+    if isinstance(option, options.ImageOptions):
+        whole.check(f"data={option.name}: its training images")
+        test.check(f"data={option.name}: its test images")
+    if len(whole) != option.available():
+        raise ValueError(
+            f"data={option.name}: {len(whole)} training images were read, its option says "
+            f"{option.available()} (available)"
+        )
     train = whole.slice(0, option.training_images())
     if option.val_size:
         validation = whole.slice(len(whole) - option.val_size, len(whole))

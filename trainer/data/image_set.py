@@ -23,6 +23,22 @@ class ImageSet:
         """Number of images."""
         return len(self.labels)
 
+    def check(self, name: str) -> None:
+        """Raises ValueError, beginning with a name, unless these are such images and labels."""
+        shape = tuple(self.images.shape)
+        if self.images.dtype != torch.uint8 or shape[1:] != (32, 32, 3) or not shape[0]:
+            kind = str(self.images.dtype).removeprefix("torch.")
+            raise ValueError(f"{name}: are {kind} {shape}, must be uint8 (N, 32, 32, 3), N above 0")
+        labels, last = self.labels, len(self.classes) - 1
+        if labels.dtype != torch.int64 or tuple(labels.shape) != shape[:1]:
+            kind = str(labels.dtype).removeprefix("torch.")
+            raise ValueError(
+                f"{name}: labels are {kind} {tuple(labels.shape)}, must be int64 ({shape[0]},)"
+            )
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high > last:
+            raise ValueError(f"{name}: labels are in {low}..{high}, must be in 0..{last}")
+
     def slice(self, start: int, stop: int) -> "ImageSet":
         """The images `start..stop - 1`, without a copy."""
         return ImageSet(self.images[start:stop], self.labels[start:stop], self.classes)

@@ -74,7 +74,7 @@ def parameter_groups(
     """
     groups: list[dict[str, Any]] = []
     left = dict(parameters)
-    base_lrs = [lr for _, lr in option.base_lrs()]
+    named = iter(option.base_lrs())
     for number, group in enumerate(option.groups):
         names = [name for name in left if re.search(group.match, name)]
         if not names:
@@ -83,9 +83,7 @@ def parameter_groups(
                 f"left ({', '.join(left) or 'none'})"
             )
         decay = option.weight_decay if group.weight_decay is None else group.weight_decay
-        groups.append(
-            _group(group.label(), [left.pop(name) for name in names], base_lrs[number], decay)
-        )
+        groups.append(_group(next(named), [left.pop(name) for name in names], decay))
     if not option.decay_norm_and_bias:
         flat = [name for name in left if left[name].ndim <= 1]
         if not flat:
@@ -93,15 +91,16 @@ def parameter_groups(
                 "optimizer.decay_norm_and_bias=false: the model has no norm or bias"
                 + (" that optimizer.groups leaves over" if groups else "")
             )
-        groups.append(_group("norm_and_bias", [left.pop(name) for name in flat], option.lr, 0.0))
+        groups.append(_group(next(named), [left.pop(name) for name in flat], 0.0))
     if left:
-        groups.append(_group("rest", list(left.values()), base_lrs[-1], option.weight_decay))
+        groups.append(_group(next(named), list(left.values()), option.weight_decay))
     return groups
 
 
 def _group(
-    name: str, parameters: list[nn.Parameter], lr: float, weight_decay: float
+    named: tuple[str, float], parameters: list[nn.Parameter], weight_decay: float
 ) -> dict[str, Any]:
+    name, lr = named
     return {
         "name": name,
         "params": parameters,

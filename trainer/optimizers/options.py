@@ -24,6 +24,17 @@ class Group:
         return re.sub(r"[^\w.^$|-]+", "_", self.match)
 
 
+def _distinct(labels: list[str]) -> list[str]:
+    """The labels, those that are there already with a number behind."""
+    result: list[str] = []
+    for label in labels:
+        other, number = label, 2
+        while other in result:
+            other, number = f"{label}_{number}", number + 1
+        result.append(other)
+    return result
+
+
 @dataclass(slots=True, kw_only=True)
 class OptimizerOptions:
     """What every optimizer shares.
@@ -46,9 +57,11 @@ class OptimizerOptions:
 
     def base_lrs(self) -> list[tuple[str, float]]:
         """Name and base LR of each parameter group; the last takes the parameters left."""
-        scaled = [(group.label(), self.lr * group.lr_scale) for group in self.groups]
-        undecayed = [] if self.decay_norm_and_bias else [("norm_and_bias", self.lr)]
-        return [*scaled, *undecayed, ("rest", self.lr)]
+        lrs = [(group.label(), self.lr * group.lr_scale) for group in self.groups]
+        lrs += [] if self.decay_norm_and_bias else [("norm_and_bias", self.lr)]
+        lrs.append(("rest", self.lr))
+        names = _distinct([name for name, _ in lrs])
+        return [(name, lr) for name, (_, lr) in zip(names, lrs, strict=True)]
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
