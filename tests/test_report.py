@@ -151,6 +151,14 @@ def test_one_seed_is_called_one_seed(tmp_path: Path) -> None:
     assert "support" not in text
 
 
+def test_equal_groups_are_level(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "a", [0.8], scheduler="a")
+    write_seeds(tmp_path / "b", [0.8], scheduler="b")
+    text = told(read(tmp_path))
+    assert "b is level with a in one common seed: " in text
+    assert "0.00 points" not in text
+
+
 def test_a_clear_difference_is_supported_and_the_numbers_are_scipys(tmp_path: Path) -> None:
     good, poor = [0.870, 0.873, 0.868, 0.871], [0.841, 0.846, 0.842, 0.839]
     write_seeds(tmp_path / "good", good, scheduler="good")

@@ -187,6 +187,8 @@ def comparison_sentence(comparison: Comparison, by: Measure) -> str:
         )
     sign, where = (1, by.behind) if comparison.difference >= 0 else (-1, by.ahead)
     lies = f"{other} is {where} {leader} by {by.amount(sign * comparison.difference)}"
+    if comparison.difference == 0:
+        lies = f"{other} is level with {leader}"
     if pair is None and n == 1:
         text = f"{lies} in one common seed: nothing here says how much another would change it."
     elif pair is None:
