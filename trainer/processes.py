@@ -15,7 +15,7 @@ from trainer import leaving
 # A killed trainer cannot put its workers' semaphores away; Python would complain at our end.
 sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["torch", "trainer.__main__", "trainer.session", "hydra.main"])
+_context.set_forkserver_preload(["trainer.prefork"])
 _numbers = itertools.count(1)
 
 
