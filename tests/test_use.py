@@ -160,12 +160,44 @@ def test_tensorboard_shows_an_evaluation_beside_the_run(run: Path) -> None:
     values = json.loads((run / "evaluation" / "test_last" / "evaluation.json").read_text())
     assert (point.step, point.value) == (12, pytest.approx(values["accuracy"]))
     assert tags["images"] == ["test/confusion", "test/reliability"]
+    assert len(list((run / "evaluation" / "test_last").glob("events.*"))) == 1
     shown = events.Images("test/confusion")[0].encoded_image_string
     assert shown == (run / "evaluation" / "test_last" / "confusion.png").read_bytes()
     assert digests(run) == before
     own = EventAccumulator(str(run / "tensorboard"))
     own.Reload()
     assert len(own.Scalars("test/accuracy")) == 2
+
+
+def test_an_evaluation_removes_no_event_file_but_its_own(run: Path) -> None:
+    before = digests(run)
+    for _ in range(2):
+        assert evaluate.main([str(run), "--json", "--out", str(run / "tensorboard")]) == 0
+    after = digests(run)
+    assert after.items() >= before.items()
+    added = sorted(Path(name).name.split(".")[0] for name in after.keys() - before.keys())
+    assert added == ["confusion", "evaluation", "events", "reliability"]
+
+
+def test_each_checkpoint_has_an_evaluation_of_its_own(run: Path) -> None:
+    for step in (6, 12):
+        file = run / "checkpoints" / f"step_{step:08d}.pt"
+        assert evaluate.main([str(file), "--json"]) == 0
+        found = run / "evaluation" / f"test_step_{step:08d}" / "evaluation.json"
+        assert json.loads(found.read_text())["step"] == step
+    assert len(list((run / "evaluation").iterdir())) == 2
+
+
+def test_on_other_data_there_is_nothing_to_compare_with(run: Path) -> None:
+    trained = load_trained(resolve(run, None), {})
+    assert not evaluated.evaluate(trained, "test").data_changed
+    trained.config.data.seed = 1  # type: ignore[attr-defined]
+    found = evaluated.evaluate(trained, "test")
+    assert found.data_changed
+    assert found.recorded is None
+    text = "\n".join(found.lines())
+    assert "note: the data set is another than the run was trained on" in text
+    assert "own row" not in text
 
 
 def test_a_run_that_was_used_is_untouched_and_goes_on_as_if_not(run: Path, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ examples:
 
 RUN is a run folder, a checkpoint or a sweep's folder (its best run). key=value may be device, amp,
 data.root, data.download and data.url. Writes evaluation.json, confusion.png, reliability.png and a
-TensorBoard file into RUN/evaluation/<split>_<weights>; the run itself is not touched."""
+TensorBoard file into RUN/evaluation/<split>_<weights>, of a checkpoint <split>_<its name>; the run
+itself is not touched."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         split = words.flags.split
         folder = None
         if place.folder is not None or words.flags.out is not None:
-            folder = place.result_folder(f"evaluation/{split}_{place.weights}", words.flags.out)
+            folder = place.result_folder(f"evaluation/{split}_{place.label}", words.flags.out)
         result = evaluate(load_trained(place, values), split)
         found = result.values()
         text = json.dumps(found, indent=2) if words.flags.json else "\n".join(result.lines())

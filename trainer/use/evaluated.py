@@ -26,6 +26,7 @@ class Evaluated:
         scores: What came out.
         recorded: Loss and accuracy of the same weights as the run itself has them; None: it has
             not evaluated them on these images.
+        data_changed: Whether the data set is another than the run was trained on.
     """
 
     trained: Trained
@@ -33,6 +34,7 @@ class Evaluated:
     machine: str
     scores: Scores
     recorded: tuple[float, float] | None
+    data_changed: bool
 
     @property
     def same(self) -> bool:
@@ -53,6 +55,7 @@ class Evaluated:
             "split": self.split,
             "computed": self.machine,
             "recorded": row,
+            "data_changed": self.data_changed,
             **record.entries(self.scores),
         }
 
@@ -78,7 +81,12 @@ class Evaluated:
 
     def _against_the_run(self) -> list[str]:
         lines: list[str] = []
-        if self.same:
+        if self.data_changed:
+            lines.append(
+                "note: the data set is another than the run was trained on (its SHA-256 differs), "
+                "so there is no row of the run's to compare with"
+            )
+        elif self.same:
             lines.append("the same as the run's own row, to the last bit")
         elif self.recorded is not None:
             loss, accuracy = self.recorded
@@ -109,8 +117,10 @@ def evaluate(trained: Trained, split: str) -> Evaluated:
     result = outputs(Evaluator.on(images, where, precision, flip=flip), trained.model)
     machine = f"{precision if precision != 'none' else 'fp32'} on {device.describe(where)}"
     scores = score(result, trained.classes)
-    recorded = _recorded(trained.row, split, data.split)
-    return Evaluated(trained, split, machine, scores, recorded)
+    fingerprint = trained.commit.state["fingerprint"]
+    changed = fingerprint.get("data.sha256", data.sha256) != data.sha256
+    recorded = None if changed else _recorded(trained.row, split, data.split)
+    return Evaluated(trained, split, machine, scores, recorded, changed)
 
 
 def _images(data: Data, split: str) -> ImageSet:
@@ -124,9 +134,10 @@ def _images(data: Data, split: str) -> ImageSet:
 
 
 def _recorded(row: Mapping[str, float], split: str, evaluated: str) -> tuple[float, float] | None:
-    if split != evaluated or f"{split}/loss" not in row:
+    keys = f"{split}/loss", f"{split}/accuracy"
+    if split != evaluated or not row.keys() >= set(keys):
         return None
-    return row[f"{split}/loss"], row[f"{split}/accuracy"]
+    return row[keys[0]], row[keys[1]]
 
 
 def _table(values: Mapping[str, Any]) -> list[str]:

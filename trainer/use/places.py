@@ -26,6 +26,11 @@ class Place:
     weights: str
     notes: tuple[str, ...] = ()
 
+    @property
+    def label(self) -> str:
+        """The weights in a name: `best`, `last`, `step_00000012`."""
+        return self.weights if self.file is None else self.file.stem
+
     def result_folder(self, name: str, out: Path | None) -> Path:
         """Where a command writes: the folder that was asked for, else one in the run's.
 

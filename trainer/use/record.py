@@ -21,6 +21,8 @@ from trainer import plot, storage
 from trainer.use.figures import draw_confusion, draw_reliability
 from trainer.use.scores import Scores
 
+OWN = ".evaluation"  # ends the names of these event files: only such may be replaced
+
 
 def entries(scores: Scores) -> dict[str, Any]:
     """The scores as plain values; fractions, not percent."""
@@ -90,7 +92,7 @@ def write(folder: Path, values: Mapping[str, Any], scores: Scores, *, title: str
 def write_events(
     folder: Path, step: int, scalars: Mapping[str, float], images: Mapping[str, bytes]
 ) -> None:
-    """Writes an event file in place of those that the folder holds.
+    """Writes an event file in place of the evaluation's that the folder holds; others stay.
 
     Args:
         folder: What TensorBoard shows as a run.
@@ -111,9 +113,9 @@ def write_events(
     for value in values:
         event = Event(wall_time=now, step=step, summary=Summary(value=[value]))
         writer.write(event.SerializeToString())
-    before = list(folder.glob("events.out.tfevents.*"))
+    before = list(folder.glob(f"events.out.tfevents.*{OWN}"))
     # A new name each time: a TensorBoard that is watching reads new files, not replaced ones.
-    name = f"events.out.tfevents.{now:.6f}.{socket.gethostname()}.{os.getpid()}"
+    name = f"events.out.tfevents.{now:.6f}.{socket.gethostname()}.{os.getpid()}{OWN}"
     storage.write(folder / name, buffer.getvalue())
     for old in before:
         if old.name != name:
