@@ -300,6 +300,33 @@ def test_a_pickle_that_breaks_the_reader_is_one_error(run: Path) -> None:
         checkpoint.load(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("progress", {}, "progress.epoch is no whole number"),
+        ("progress", {"epoch": 1, "step_in_epoch": 0, "step": 6.5}, "progress.step is no whole"),
+        ("progress", {"epoch": 1, "step_in_epoch": 0, "step": 6}, "progress.seconds is no number"),
+        ("history", {}, "history.lrs is no tensor"),
+        ("rows", None, "history.rows is no list"),
+        ("rows", [{}], "history.rows holds one that is not epoch, lr, step"),
+        ("rows", [5], "history.rows holds one that is not epoch, lr, step"),
+        ("model", {"fc2.bias": 5}, "model holds more than tensors"),
+        ("ema", {"fc2.bias": 5}, "ema holds more than tensors"),
+    ],
+)
+def test_a_table_that_holds_something_else_is_one_error(
+    run: Path, key: str, value: object, said: str
+) -> None:
+    state = checkpoint.load(run / "checkpoints" / "last.pt")
+    if key == "rows":
+        key, value = "history", state["history"] | {"rows": value}
+    buffer = io.BytesIO()
+    torch.save(state | {key: value}, buffer)
+    path = run / "checkpoints" / "step_00000012.pt"
+    with pytest.raises(storage.DamagedFile, match=f"^{path}: {said}"):
+        checkpoint.parse(buffer.getvalue(), path)
+
+
 def test_a_run_keeps_its_absolute_paths_when_the_same_command_goes_on(tmp_path: Path) -> None:
     init = [*TINY, "epochs=1", "hydra.run.dir=source"]
     train(init, tmp_path)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ KEYS = {
     "fingerprint",
     "environment",
 }
+WHOLE = ("epoch", "step_in_epoch", "step")  # of the progress: numbers of epochs and updates
+ROW = {"epoch", "step", "lr", "total_seconds", "time"}  # what every row of the history has
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,37 @@ def parse(content: bytes, path: Path) -> dict[str, Any]:
         tables = (*tables, "ema")
     if wrong := [key for key in tables if not isinstance(state[key], dict)]:
         raise storage.DamagedFile(f"{path}: {wrong[0]} is not a table")
+    if (reason := _malformed(state)) is not None:
+        raise storage.DamagedFile(f"{path}: {reason}")
     return state
+
+
+def _malformed(state: Mapping[str, Any]) -> str | None:
+    """What is not as this program writes it in the tables that every reader goes into."""
+    for key in ("model", "ema"):
+        values = (state[key] or {}).values()
+        if not all(isinstance(value, torch.Tensor) for value in values):
+            return f"{key} holds more than tensors"
+    progress, history = state["progress"], state["history"]
+    for key in WHOLE:
+        if type(progress.get(key)) is not int or progress[key] < 0:
+            return f"progress.{key} is no whole number"
+    if not _is_number(progress.get("seconds")):
+        return "progress.seconds is no number"
+    for key in ("lrs", "momenta"):
+        if not isinstance(history.get(key), torch.Tensor):
+            return f"history.{key} is no tensor"
+    rows = history.get("rows")
+    if not isinstance(rows, list):
+        return "history.rows is no list"
+    for row in rows:
+        if not isinstance(row, dict) or ROW - row.keys() or not all(map(_is_number, row.values())):
+            return f"history.rows holds one that is not {', '.join(sorted(ROW))} and other numbers"
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def find(place: Path) -> Commit:
