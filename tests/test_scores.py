@@ -9,7 +9,9 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 from sklearn.metrics import precision_recall_fscore_support as by_class
 
-from trainer.use.scores import BINS, Outputs, Scores, calibration, score
+from trainer.data.image_set import ImageSet
+from trainer.evaluation import Evaluator
+from trainer.use.scores import BINS, Outputs, Scores, calibration, outputs, score
 
 NAMES = ("ant", "bee", "cat", "dog")
 
@@ -81,3 +83,14 @@ def test_the_most_frequent_mistakes_come_first() -> None:
     scores = Scores(("a", "b", "c"), 0.0, 0.7, confusion, bins)
     assert scores.confused(5) == [("b", "a", 4, 10), ("a", "b", 2, 7)]
     assert scores.confused(1) == [("b", "a", 4, 10)]
+
+
+def test_answers_that_are_not_finite_are_refused() -> None:
+    images = ImageSet(torch.full((4, 1), 1e30), torch.zeros(4, dtype=torch.int64), NAMES)
+    model = torch.nn.Linear(1, 4)
+    torch.nn.init.constant_(model.weight, 1e30)  # finite itself
+    for precision, words in (("none", r"is not finite \(loss nan\) with amp=none$"),
+                             ("bf16", "with amp=bf16; amp=none computes in fp32")):  # fmt: skip
+        evaluator = Evaluator.on(images, torch.device("cpu"), precision)
+        with pytest.raises(FloatingPointError, match=words):
+            outputs(evaluator, model.eval())

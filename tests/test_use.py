@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 from processes import TINY
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
-from trainer import evaluate, export, find_lr, job_ledger, predict, sweep_jobs
+from trainer import checkpoint, evaluate, export, find_lr, job_ledger, predict, sweep_jobs
 from trainer.arguments import compose_run
 from trainer.attempts import attempt
 from trainer.checkpoint import find
@@ -436,6 +437,11 @@ def mistakes(run: Path, tmp_path: Path) -> Iterator[tuple[object, list[str], int
     yield evaluate, [str(tmp_path / "empty")], 2, "is not a run folder: it holds no checkpoints"
     yield evaluate, [str(tmp_path)], 2, f"name one, such as {damaged}"
     yield evaluate, [str(image)], 1, "is damaged: its last bytes are not a checkpoint's checksum"
+    nan = checkpoint.load(run / "checkpoints" / "last.pt")
+    nan["model"]["fc2.weight"][0] = torch.nan
+    unfit, _ = checkpoint.save(tmp_path / "nan", nan, 12, keep_last=2, best=False)
+    for command, words in ((evaluate, ["--json"]), (predict, [str(image)]), (export, [])):
+        yield command, [str(unfit), *words], 1, f"{unfit}: its weights are not finite: fc2.weight"
     yield evaluate, [str(damaged)], 1, "; --weights last takes the newest whole checkpoint"
     yield evaluate, [str(run), "--split", "val"], 2, "--split val: the run kept no images out"
     yield evaluate, [str(run), "--splt", "val"], 2, "unrecognized arguments: --splt"
@@ -492,8 +498,6 @@ def test_several_processes_are_refused(
 def test_missing_data_is_one_line(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from trainer import checkpoint
-
     state = find(made / "plain").state
     option = compose_run([f"data.root={tmp_path}", "data.download=false"]).config.data
     state["config"]["data"] = {f: getattr(option, f) for f in option.__dataclass_fields__}

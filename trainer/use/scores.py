@@ -1,5 +1,6 @@
 """How good a classifier is: loss, per-class precision and recall, confusion, calibration."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +33,9 @@ def outputs(evaluator: Evaluator, model: nn.Module) -> Outputs:
     """Runs a model, which is in evaluation mode, over a set of images.
 
     Loss and accuracy are the numbers that the run's own evaluation gives, bit for bit.
+
+    Raises:
+        FloatingPointError: If logits or loss are not finite.
     """
     loss, correct = evaluator.zeros()
     logits: list[torch.Tensor] = []
@@ -40,8 +44,16 @@ def outputs(evaluator: Evaluator, model: nn.Module) -> Outputs:
         evaluator.add_logits(batch, labels, loss, correct)
         logits.append(batch.float().cpu())
     count = len(evaluator.labels)
-    labels = evaluator.labels.cpu()
-    return Outputs(torch.cat(logits), labels, float(loss) / count, int(correct) / count)
+    found = Outputs(
+        torch.cat(logits), evaluator.labels.cpu(), float(loss) / count, int(correct) / count
+    )
+    if not (found.logits.isfinite().all() and math.isfinite(found.loss)):
+        way_out = "" if evaluator.precision == "none" else "; amp=none computes in fp32"
+        raise FloatingPointError(
+            f"what the model answers is not finite (loss {found.loss}) with "
+            f"amp={evaluator.precision}{way_out}"
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ def load_trained(place: Place, values: Mapping[str, object]) -> Trained:
         FileNotFoundError: If it has gone.
         DamagedFile: If it is damaged.
         ValueError: If it is not a classifier's, or of another version.
+        FloatingPointError: If its weights are not finite.
     """
     commit = _read(place)
     config = read_config(commit, values)
@@ -107,6 +108,9 @@ def load_trained(place: Place, values: Mapping[str, object]) -> Trained:
     model = build_model(config.model, len(classes))
     weights = evaluated_weights(commit.state)
     load_weights(model, weights, path=commit.path, name=config.model.name)
+    for key, values in model.state_dict().items():
+        if not values.isfinite().all():  # a run commits none; whoever made the file did
+            raise FloatingPointError(f"{commit.path}: its weights are not finite: {key}")
     return Trained(config, model.eval(), classes, commit, place)
 
 
