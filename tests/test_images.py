@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from trainer.data import synthetic
-from trainer.use.images import NotAnImage, find_images, read_image, read_images, square, to_rgb
+from trainer.use.images import NotAnImage, find_images, read_image, read_images, square
 
 ORANGE = (230, 120, 20)
 
@@ -46,6 +46,12 @@ def save(image: Image.Image, path: Path, **options: object) -> Path:
     return path
 
 
+def deep_pgm(path: Path) -> Path:
+    """A PGM of 10 bits, half of its highest value."""
+    path.write_bytes(b"P5 40 40 1000\n" + (500).to_bytes(2, "big") * 1600)
+    return path
+
+
 FLAT = Image.new("RGB", (40, 40), ORANGE)
 GREY = (120, 120, 120)
 KINDS: dict[str, tuple[Callable[[Path], Path], tuple[int, int, int], int]] = {
@@ -67,6 +73,25 @@ KINDS: dict[str, tuple[Callable[[Path], Path], tuple[int, int, int], int]] = {
     ),
     "16 bit tiff": (
         lambda p: save(Image.fromarray(numpy.full((40, 40), 120 * 257, ">u2")), p / "a.tif"),
+        GREY,
+        0,
+    ),
+    "16 bit pgm": (lambda p: deep_pgm(p / "a.pgm"), (128, 128, 128), 0),
+    "16 bit keyed": (
+        lambda p: save(
+            Image.fromarray(numpy.full((40, 40), 120 * 257, "uint16")),
+            p / "a.png",
+            transparency=120 * 257,
+        ),
+        (255, 255, 255),
+        0,
+    ),
+    "16 bit almost keyed": (
+        lambda p: save(
+            Image.fromarray(numpy.full((40, 40), 120 * 257, "uint16")),
+            p / "a.png",
+            transparency=120,
+        ),
         GREY,
         0,
     ),
@@ -115,11 +140,10 @@ def test_a_photo_is_turned_as_its_camera_was_held(tmp_path: Path) -> None:
 
 
 def test_pixels_without_a_range_are_refused(tmp_path: Path) -> None:
-    Image.new("F", (40, 40), 0.5).save(tmp_path / "a.tif")
-    with pytest.raises(NotAnImage, match="unknown range"):
-        read_image(tmp_path / "a.tif")
-    with pytest.raises(ValueError, match="unknown range"):
-        to_rgb(Image.new("I", (4, 4), 70_000))
+    for mode, value in (("F", 0.5), ("I", 70_000), ("I", 120)):
+        Image.new(mode, (40, 40), value).save(tmp_path / "a.tif")
+        with pytest.raises(NotAnImage, match="32-bit numbers of unknown range"):
+            read_image(tmp_path / "a.tif")
 
 
 def test_damaged_files_and_others_are_named_each(tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ examples:
   python -m trainer.predict outputs/2026-11-21/10-00-00 photos 'more/**/*.png' --top 5 --json
 
 RUN is a run folder, a checkpoint or a sweep's folder (its best run). IMAGE is a file, a folder or a
-pattern. An image may have any size and mode: of an animation the first frame, transparent pixels
-over white, turned as EXIF says; its centre square is resized to 32x32 (antialiased, bilinear), and
-one of 32x32 pixels stays as it is. Computes in fp32 like an exported model; amp=bf16 asks for less.
-If one file cannot be read, all such are named, nothing is predicted and the exit code is 1."""
+pattern. An image may have any size and mode but 32-bit grey: of an animation the first frame,
+transparent pixels over white, turned as EXIF says; its centre square is resized to 32x32
+(antialiased, bilinear), and one of 32x32 pixels stays as it is. Computes in fp32 like an exported
+model; amp=bf16 asks for less. If one file cannot be read, all such are named, nothing is predicted
+and the exit code is 1."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,6 +24,8 @@ FORMATS = (
     *("MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP"),
 )
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # 16 bits a pixel, as Pillow names them
+# Whose mode I has 16 bits, full scale; that of the others has 32, of no known range.
+SIXTEEN_IN_I = ("PNG", "PPM")
 
 
 class NotAnImage(OSError):
@@ -45,6 +47,11 @@ class Picture:
     pixels: torch.Tensor
 
 
+def printable(path: Path) -> str:
+    """A file's name in one line of a terminal: line feeds and control characters are escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
+
+
 def find_images(words: Sequence[str]) -> list[Path]:
     """The image files that are meant, in the order given, those of a folder in natural order.
 
@@ -60,7 +67,7 @@ def find_images(words: Sequence[str]) -> list[Path]:
         if path.is_dir():
             inside = sorted(filter(_has_image_suffix, path.iterdir()), key=_natural)
             if not inside:
-                raise FileNotFoundError(f"{path}: holds no image files")
+                raise FileNotFoundError(f"{printable(path)}: holds no image files")
             found += inside
         elif path.exists():
             found.append(path)
@@ -68,7 +75,7 @@ def find_images(words: Sequence[str]) -> list[Path]:
             matches = sorted(map(Path, glob.glob(word, recursive=True)), key=_natural)
             matches = [match for match in matches if _has_image_suffix(match)]
             if not matches:
-                raise FileNotFoundError(f"{word}: there is no such image file or folder")
+                raise FileNotFoundError(f"{printable(path)}: there is no such image file or folder")
             found += matches
     return found
 
@@ -100,17 +107,19 @@ def read_image(path: Path) -> Picture:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=formats) as image:
                 image.load()
+                if image.mode == "F" or (image.mode == "I" and image.format not in SIXTEEN_IN_I):
+                    raise ValueError("its pixels are 32-bit numbers of unknown range")
                 upright: Image.Image = ImageOps.exif_transpose(image)
             pixels = square(to_rgb(upright))
     except Image.UnidentifiedImageError as error:
-        raise NotAnImage(f"{path}: is not an image file that can be read") from error
+        raise NotAnImage(f"{printable(path)}: is not an image file that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = Image.MAX_IMAGE_PIXELS or 0
-        raise NotAnImage(f"{path}: has more than {limit:,} pixels") from error
+        raise NotAnImage(f"{printable(path)}: has more than {limit:,} pixels") from error
     except Exception as error:  # a damaged file can make a decoder raise anything
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise NotAnImage(
-            f"{path}: cannot be read as an image: {' '.join(reason.split())}"
+            f"{printable(path)}: cannot be read as an image: {' '.join(reason.split())}"
         ) from error
     return Picture(path, upright.size, pixels)
 
@@ -118,13 +127,11 @@ def read_image(path: Path) -> Picture:
 def to_rgb(image: Image.Image) -> Image.Image:
     """An image of any mode as RGB: deep grey scaled to 8 bits, transparent pixels over white.
 
-    Raises:
-        ValueError: If its pixel values have no known range.
+    Args:
+        image: Not of mode F; of mode I with values in 0..65535.
     """
     if image.mode in DEEP:
         image = _from_deep(image)
-    elif image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of unknown range")
     if image.has_transparency_data:
         colours = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -133,11 +140,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit; Pillow's own conversion cuts off at 255."""
+    """16-bit grey as 8-bit, and alpha where a value is transparent.
+
+    Pillow's own conversion cuts off at 255. The transparent value is one of 65536: of those that
+    become one value of 8 bits it is one alone.
+    """
     values = numpy.asarray(image).astype(numpy.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError("its pixels are 32-bit numbers of unknown range")
-    return Image.fromarray(((values + 128) // 257).astype(numpy.uint8))
+    grey = Image.fromarray(((values + 128) // 257).astype(numpy.uint8))
+    if (clear := image.info.get("transparency")) is None:
+        return grey
+    opaque = Image.fromarray(numpy.where(values == clear, 0, 255).astype(numpy.uint8))
+    return Image.merge("LA", (grey, opaque))
 
 
 def square(image: Image.Image) -> torch.Tensor:
