@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "extend.md").read_text()
 CAPTION = re.compile(r"(?:New file|In) `([^`]+)`(?:, (above|below) `([^`]+)`)?:")
@@ -19,20 +21,15 @@ SHORT = [
 FEW = ["data.train_images=60", "data.test_images=20"]
 # Several commands in one process: torch is imported once.
 RUN = """
-import json, sys
+import importlib, json, sys
 for command in json.loads(sys.argv[1]):
     name, *words = command
     if name == "pytest":
         import pytest
         code = pytest.main([*words, "-q", "-p", "no:cacheprovider"])
-    elif name == "trainer":
-        from trainer.__main__ import main
-        code = main(words)
-    elif name == "trainer.preview":
-        from trainer.preview import main as preview
-        code = preview(words)
     else:
-        code = f"{name}: what is that?"
+        module = "trainer.__main__" if name == "trainer" else name
+        code = importlib.import_module(module).main(words)
     if code:
         sys.exit(f"{command}: exit code {code}")
 import trainer
@@ -81,7 +78,16 @@ def test_the_page_is_followed_literally(tmp_path: Path) -> None:
                     words += [word.format(number=len(commands)) for word in SHORT]
                     words += FEW if "data=synthetic" in words else []
                 commands.append([module, *words])
-    assert [command[0] for command in commands].count("trainer") == 4
+    runs = [number for number, command in enumerate(commands) if command[0] == "trainer"]
+    assert len(runs) == 4
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "cat.png")
+    for number in (runs[0], runs[-1]):  # what the page says of them: own model, own data set
+        run = f"runs/{number}"
+        commands += [
+            ["trainer.evaluate", run],
+            ["trainer.predict", run, "cat.png"],
+            ["trainer.export", run, "--format", "torch"],
+        ]
     done = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(commands)],
         cwd=tmp_path,
@@ -97,6 +103,11 @@ def test_the_page_is_followed_literally(tmp_path: Path) -> None:
     for text, name in zip(saved, ("small_cnn", "rex", "rex", "photos"), strict=True):
         assert f"name: {name}\n" in text
     assert f"root: {tmp_path}\n" in saved[-1]
+    assert len(list(tmp_path.glob("runs/*/evaluation/test_best/evaluation.json"))) == 2
+    assert len(list(tmp_path.glob("runs/*/export/model.pt2"))) == 2
+    (line,) = re.findall(r"^cat\.png  (.*)$", done.stdout, re.MULTILINE)[1:]
+    assert sorted(re.findall(r"[a-z]+", line)) == ["cat", "dog"]  # two classes, all of them
+    assert "of the model on 40 test images of photos" in done.stdout
 
 
 def test_every_section_has_three_steps() -> None:

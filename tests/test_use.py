@@ -244,6 +244,26 @@ def test_predictions_are_those_that_are_evaluated(
     assert files[:3] == ["0.png", "1.png", "2.png"]
 
 
+def test_a_name_cannot_break_the_line_of_its_image(
+    run: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = photos / "a\nb\x1b[31m\udcff.png"
+    shutil.copy(photos / "0.png", odd)
+    assert predict.main([str(run), str(odd)]) == 0
+    title, line = capsys.readouterr().out.splitlines()
+    assert title.startswith("vgg, ")
+    assert line.startswith(f"{photos}/a\\nb\\x1b[31m\\udcff.png  ")
+    assert line.count("%") == 3
+    assert predict.main([str(run), str(odd), "--json"]) == 0
+    (image,) = said(capsys)["images"]  # type: ignore[misc]
+    assert image["file"] == str(odd)
+    odd.write_bytes(b"no image")
+    assert predict.main([str(run), str(odd)]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 2
+    assert "\x1b" not in err
+
+
 def test_one_unreadable_image_is_named_and_nothing_is_predicted(
     run: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -455,6 +475,7 @@ def mistakes(run: Path, tmp_path: Path) -> Iterator[tuple[object, list[str], int
     yield predict, [str(run)], 2, "name a run and at least one image"
     yield predict, [str(run), "nothing.png"], 1, "nothing.png: there is no such image file"
     yield predict, [str(run), str(image), "--top", "11"], 2, "--top 11: must be in 1..10"
+    yield predict, [str(run), str(image), "--top", "0"], 2, "--top 0: must be in 1..10"
     yield predict, [str(run), str(image), "--top", "few"], 2, "invalid int value: 'few'"
     yield export, [str(run), "--format", "tflite"], 2, "invalid choice: 'tflite'"
     yield export, [str(run), "amp=bf16"], 2, "amp: an exported model is fp32"

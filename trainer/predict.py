@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "The classes that a trained model takes image files for, most probable first.",
         EXAMPLES,
     )
-    parser.add_argument("--top", type=int, default=3, metavar="K", help="classes shown (3)")
+    parser.add_argument(
+        "--top", type=int, metavar="K", help="classes shown (default: 3, or all where they are two)"
+    )
     parser.add_argument("--weights", choices=WEIGHTS, help="default: best, where there are some")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     try:
@@ -55,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if errors:
             raise OSError(predicted.unreadable(paths, errors))
         trained = load_trained(place, values)
-        predicted.check_top(words.flags.top, trained.classes)
-        result = predicted.predict(trained, pictures, words.flags.top)
+        top = predicted.checked_top(words.flags.top, trained.classes)
+        result = predicted.predict(trained, pictures, top)
     except USER_ERRORS as error:
         return refuse(error).code
     if words.flags.json:

@@ -9,9 +9,11 @@ import torch
 
 from trainer.data.image_set import ImageSet
 from trainer.evaluation import Evaluator
-from trainer.use.images import Picture
+from trainer.use.images import Picture, printable
 from trainer.use.scores import outputs
 from trainer.use.trained import Trained
+
+SHOWN = 3  # classes of an image, where nobody says how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ def predict(trained: Trained, pictures: Sequence[Picture], top: int) -> list[Pre
 
 
 def lines(predictions: Sequence[Prediction]) -> list[str]:
-    """One line per image."""
-    names = [str(prediction.picture.path) for prediction in predictions]
+    """One line per image, whatever its name holds."""
+    names = [printable(prediction.picture.path) for prediction in predictions]
     width = min(max(map(len, names)), 60)
     return [
         f"{name:<{width}}  "
@@ -64,10 +66,17 @@ def lines(predictions: Sequence[Prediction]) -> list[str]:
     ]
 
 
-def check_top(top: int, classes: Sequence[str]) -> None:
-    """Raises ValueError unless there are so many classes."""
+def checked_top(top: int | None, classes: Sequence[str]) -> int:
+    """How many classes are shown of each image; None: three, as far as there are so many.
+
+    Raises:
+        ValueError: If there are fewer than were asked for.
+    """
+    if top is None:
+        return min(SHOWN, len(classes))
     if not 1 <= top <= len(classes):
         raise ValueError(f"--top {top}: must be in 1..{len(classes)}")
+    return top
 
 
 def unreadable(paths: Sequence[Path], errors: Sequence[Exception]) -> str:
