@@ -25,8 +25,10 @@ from trainer.comparison import compare_runs
 from trainer.config import Config
 from trainer.data import synthetic
 from trainer.use import deployed, evaluated
-from trainer.use.deployed import Deployed, largest_difference, sample
+from trainer.use import trained as trained_models
+from trainer.use.deployed import Deployed
 from trainer.use.places import resolve
+from trainer.use.proof import largest_difference, sample
 from trainer.use.trained import load_trained
 
 DOCS = (Path(__file__).parent.parent / "docs" / "use.md").read_text()
@@ -368,6 +370,58 @@ def test_without_the_data_an_export_is_checked_on_random_images(run: Path, tmp_p
     shown = sample(trained)
     assert shown.words == "100 random images (cifar10 is not here)"
     assert shown.images.shape == (100, 3, 32, 32)
+
+
+@pytest.mark.parametrize("there", [1, 8, 40])
+def test_a_small_test_set_is_repeated(there: int, run: Path) -> None:
+    trained = load_trained(resolve(run, None), {"device": "cpu", "amp": "none"})
+    trained.config.data.test_images = there  # type: ignore[attr-defined]
+    shown = sample(trained)
+    assert shown.words == f"{there} test images of synthetic"
+    assert shown.images.shape == (100, 3, 32, 32)
+    assert torch.equal(shown.images[there], shown.images[0])
+    assert largest_difference(Deployed(trained.model), shown) < 1e-5
+
+
+class Branching(nn.Module):
+    """What cannot be captured."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.mean() > 0:
+            images = -images
+        return images.flatten(1)[:, :10]
+
+
+class Unknown(nn.Module):
+    """What can be captured, but is nothing in ONNX."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.eigvals(images[:, 0, :10, :10]).abs()
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (Branching(), "model=vgg: torch.export cannot capture it; no branch may hang on pixels: "),
+        (Unknown(), "--format onnx: the model cannot be written so: No ONNX function found"),
+    ],
+)
+def test_a_model_that_cannot_be_exported_is_one_line(
+    model: nn.Module,
+    words: str,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(trained_models, "build_model", lambda *_: model)
+    monkeypatch.setattr(trained_models, "load_weights", lambda *_, **__: None)
+    assert export.main([str(run), "--format", "onnx"]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"trainer: error: {words}")
+    assert err.count("\n") == 1
+    assert len(err) < 400
+    assert not (run / "export").exists()
 
 
 def test_a_missing_package_is_named_with_the_extra(

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer import console, storage
+from trainer import console, folders
 from trainer.attempts import USER_ERRORS, refuse
 from trainer.flags import Parser, use_values
 from trainer.use.places import WEIGHTS, resolve
@@ -53,11 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kinds = {k: n for k, n in FILES.items() if words.flags.format in (k, "both")}
         check_packages(kinds)
         folder = place.result_folder("export", words.flags.out)
+        folders.check_writable(folder)
         from trainer.use.deployed import export  # torch takes seconds
         from trainer.use.trained import load_trained
 
         trained = load_trained(place, values | {"device": "cpu", "amp": "none"})
-        storage.make_folder(folder.absolute())
         head = [trained.title(), *(f"note: {note}" for note in trained.notes)]
         text = "\n".join([*head, *export(trained, kinds, folder)])
         return 0 if console.say(text, sys.stdout) else 1

@@ -1,6 +1,7 @@
 """Whose a folder is, and how a run or a sweep takes one for itself."""
 
 import contextlib
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -30,6 +31,21 @@ def locked(folder: Path) -> Generator[None]:
     """
     with storage.locked(folder):
         yield
+
+
+def check_writable(folder: Path) -> None:
+    """Makes nothing: what writes there at its end finds out before it begins.
+
+    Raises:
+        NotADirectoryError: If a file stands in the way.
+        PermissionError: If it can neither be written to nor made.
+    """
+    whole = folder.absolute()
+    there = next(place for place in (whole, *whole.parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{folder}: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder}: {there} cannot be written to")
 
 
 def reserve(folder: Path, key: str, *, explicit: bool, locks: contextlib.ExitStack) -> Path:

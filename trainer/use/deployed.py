@@ -1,10 +1,11 @@
 """A trained model as files that other programs run: ONNX and `torch.export`."""
 
+import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,14 @@ from torch import nn
 import trainer
 from trainer import storage
 from trainer.conversion import identity
-from trainer.data.build import load_data
 from trainer.data.device_loader import MEAN, STD
-from trainer.data.image_set import ImageSet
-from trainer.evaluation import Evaluator
 from trainer.history import public
 from trainer.use.images import RULE, SIDE
+from trainer.use.proof import Forward, largest_difference, sample
 from trainer.use.trained import Trained
 
 OPSET = 18  # what torch's exporter writes without converting
-TOLERANCE = 1e-4
-IMAGES = 100  # shown to each file before it is written
 NAMES = ("logits", "probabilities")
-
-Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 class Deployed(nn.Module):
@@ -79,14 +74,43 @@ def metadata(trained: Trained) -> dict[str, str]:
 
 
 def program(trained: Trained) -> Any:
-    """The model as `torch.export` captures it, for any number of images."""
+    """The model as `torch.export` captures it, for any number of images.
+
+    Raises:
+        ValueError: If it cannot be captured.
+    """
     batch = torch.export.Dim("batch", min=1)
     example = torch.zeros(2, 3, SIDE, SIDE, dtype=torch.uint8)
     deployed = Deployed(trained.model, flip=trained.config.test_time_flip).eval()
-    captured = torch.export.export(deployed, (example,), dynamic_shapes={"images": {0: batch}})
+    shapes = {"images": {0: batch}}
+    name = trained.config.model.name
+    with _in_a_line(f"model={name}: torch.export cannot capture it; no branch may hang on pixels"):
+        captured = torch.export.export(deployed, (example,), dynamic_shapes=shapes)
     for node in captured.graph.nodes:  # names of files on this machine
         node.meta.pop("stack_trace", None)
     return captured
+
+
+@contextlib.contextmanager
+def _in_a_line(words: str) -> Generator[None]:
+    """Makes torch's pages about what it cannot do a ValueError of one line, `words` and its reason.
+
+    A network of one's own may hold anything.
+    """
+    logging.disable()  # the same pages, as warnings
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # and as prints
+            yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        reason: BaseException = error
+        while reason.__cause__ is not None:
+            reason = reason.__cause__
+        first = str(reason).strip().partition("\n")[0]
+        raise ValueError(f"{words}: {first or type(reason).__name__}") from error
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def pt2_bytes(captured: Any, values: Mapping[str, str]) -> bytes:
@@ -141,77 +165,19 @@ def run_onnx(content: bytes) -> Forward:
     return forward
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Images that a file is checked with.
-
-    Attributes:
-        images: `(100, 3, 32, 32)` uint8.
-        logits: `(100, classes)` float32: what the model itself says, as evaluated in fp32.
-        words: What they are.
-    """
-
-    images: torch.Tensor
-    logits: torch.Tensor
-    words: str
-
-
-@torch.no_grad()
-def sample(trained: Trained) -> Sample:
-    """The first test images of the run's data; random ones where it is not at hand."""
-    option = trained.config.data
-    if hasattr(option, "download"):
-        option.download = False  # pyright: ignore[reportAttributeAccessIssue]
-    try:
-        images = load_data(option).test.images[:IMAGES]
-        words = f"{len(images)} test images of {option.name}"
-    except FileNotFoundError:
-        generator = torch.Generator().manual_seed(0)
-        size = (IMAGES, SIDE, SIDE, 3)
-        images = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
-        words = f"{IMAGES} random images ({option.name} is not here)"
-    labels = torch.zeros(len(images), dtype=torch.int64)
-    known = ImageSet(images, labels, trained.classes)
-    flip = trained.config.test_time_flip
-    evaluator = Evaluator.on(known, torch.device("cpu"), "none", flip=flip)
-    logits = evaluator.logits(trained.model, images)
-    return Sample(images.permute(0, 3, 1, 2).contiguous(), logits, words)
-
-
-@torch.no_grad()
-def largest_difference(forward: Forward, shown: Sample) -> float:
-    """How far a file is from the model, in logits and probabilities, in batches of 1, 7 and more.
-
-    Raises:
-        ValueError: If it is more than 1e-4.
-    """
-    worst = 0.0
-    sizes = [1, 7, len(shown.images) - 8]
-    for images, logits in zip(shown.images.split(sizes), shown.logits.split(sizes), strict=True):
-        ours = (logits, logits.softmax(1))
-        for got, expected in zip(forward(images), ours, strict=True):
-            worst = max(worst, float((got - expected).abs().max()))
-    if not worst <= TOLERANCE:
-        raise ValueError(
-            f"the exported model differs by {worst:.2g} from the trained one, more than "
-            f"{TOLERANCE:g}; nothing was written"
-        )
-    return worst
-
-
 def export(trained: Trained, kinds: Mapping[str, str], folder: Path) -> list[str]:
     """Writes a model in each format, once all of them are checked.
 
     Args:
         trained: The model, on the CPU.
         kinds: File name by format, `onnx` or `torch`.
-        folder: Where to; is there.
+        folder: Where to; made if need be.
 
     Returns:
         A line for each file.
 
     Raises:
-        ValueError: If a file computes something else.
+        ValueError: If the model cannot be written so, or a file computes something else.
         OSError: If one cannot be written.
     """
     captured, values, shown = program(trained), metadata(trained), sample(trained)
@@ -220,12 +186,14 @@ def export(trained: Trained, kinds: Mapping[str, str], folder: Path) -> list[str
     lines: list[str] = []
     for kind, name in kinds.items():
         write, run = made[kind]
-        contents[name] = write(captured, values)
+        with _in_a_line(f"--format {kind}: the model cannot be written so"):
+            contents[name] = write(captured, values)
         worst = largest_difference(run(contents[name]), shown)
         lines.append(
             f"{folder / name}: {len(contents[name]):,} bytes, within {worst:.1g} of the model on "
             f"{shown.words}"
         )
+    storage.make_folder(folder.absolute())
     for name, content in contents.items():
         storage.write(folder / name, content)
     return lines
