@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from processes import TINY
 
+from trainer import range_test
 from trainer.arguments import compose_run
 from trainer.attempts import attempt
 from trainer.find_lr import main, suggested
@@ -141,6 +142,21 @@ def test_find_lr_writes_its_files_and_prints_the_next_commands(
         assert image.size[0] > 800
 
 
+def test_a_range_test_that_fails_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(*_: object, **__: object) -> RangeTest:
+        raise ValueError("the machine does not fit")
+
+    monkeypatch.setattr(range_test, "run_range_test", failing)
+    (tmp_path / "file").write_text("")
+    assert main([*SMALL, "--out", str(tmp_path / "out" / "inner")]) == 2
+    assert "does not fit" in capsys.readouterr().err
+    assert main([*SMALL, "--out", str(tmp_path / "file" / "inner")]) == 2  # before the test
+    assert f"{tmp_path / 'file'} is a file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_range_test_from_a_runs_weights_leaves_the_run_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +185,7 @@ def test_a_range_test_from_a_runs_weights_leaves_the_run_alone(
         (["--from", "0"], 2, "--from 0: must be above 0"),
         (["--from", "1", "--to", "0.1"], 2, "--to 0.1: must be above --from 1"),
         (["--to", "inf"], 2, "--to inf: must be above"),
+        (["--from", "1e-300", "--to", "1e300"], 2, "--to 1e+300: is too many times --from 1e-300"),
         (["--updates", "5"], 2, "--updates 5: must be in 20..100000"),
         (["--updates", "many"], 2, "invalid int value: 'many'"),
         (["--frm", "1"], 2, "unrecognized arguments: --frm"),

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import console, door, storage
+from trainer import console, door, folders, storage
 from trainer.arguments import compose_run, parse, quoted
 from trainer.attempts import USER_ERRORS, refuse
 from trainer.config import Config
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_range(flags.lowest, flags.highest, flags.updates)
         config = configured(words.overrides)
         out: Path = flags.out or Path("outputs/find_lr", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
-        storage.make_folder(out.absolute())
+        folders.check_writable(out)
         from trainer.range_test import run_range_test  # torch takes seconds
         from trainer.session import explained
 
@@ -99,6 +99,8 @@ def check_range(lowest: float, highest: float, updates: int) -> None:
         raise ValueError(f"--from {lowest:g}: must be above 0")
     if not lowest < highest < math.inf:
         raise ValueError(f"--to {highest:g}: must be above --from {lowest:g}")
+    if not math.isfinite(highest / lowest):
+        raise ValueError(f"--to {highest:g}: is too many times --from {lowest:g} for a number")
     if not 20 <= updates <= 100_000:
         raise ValueError(f"--updates {updates}: must be in 20..100000")
 
@@ -162,13 +164,14 @@ def conclusions(test: "RangeTest", overrides: Sequence[str]) -> list[str]:
 
 
 def write(out: Path, test: "RangeTest", config: Config, lines: Sequence[str]) -> None:
-    """Writes the picture, the table and the numbers.
+    """Makes the folder; writes the picture, the table and the numbers.
 
     Raises:
         OSError: If one cannot be written.
     """
     from trainer import plot, range_figure
 
+    storage.make_folder(out.absolute())
     suggestion = suggested(test)
     title = f"{config.model.name}, {config.optimizer.name}, batch {config.batch_size}"
     plot.save(range_figure.draw(test, suggestion, f"Range test: {title}"), out / "find_lr.png")
