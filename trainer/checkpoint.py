@@ -136,6 +136,7 @@ def parse(content: bytes, path: Path) -> dict[str, Any]:
         tables = (*tables, "ema")
     if wrong := [key for key in tables if not isinstance(state[key], dict)]:
         raise storage.DamagedFile(f"{path}: {wrong[0]} is not a table")
+    state["history"].setdefault("momenta", torch.zeros(0))  # the first versions cycled none
     if (reason := _malformed(state)) is not None:
         raise storage.DamagedFile(f"{path}: {reason}")
     return state
