@@ -14,6 +14,8 @@ import pytest
 from comparison import assert_equal_runs
 from processes import TINY, Trainer, train
 
+from trainer.__main__ import main
+
 ROOT = Path(__file__).parent.parent
 LONG = "epochs=2000"
 
@@ -218,6 +220,14 @@ def test_a_missing_package_is_one_line_that_names_the_extra(module: str, argumen
     assert done.returncode == 2
     assert f"{argument}: needs the extra `sweep`" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_mistyped_search_is_not_taken_for_a_missing_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "hydra_plugins.hydra_optuna_sweeper", None)
+    assert main(["-m", "search=lrr"]) == 2
+    assert "search=lrr: there is no search lrr; did you mean lr?" in capsys.readouterr().err
 
 
 def test_each_job_has_a_gpu_of_its_own_while_there_is_one(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trainer import job_ledger, run_folder, sweep_jobs
-from trainer.attempts import Outcome
+from trainer.attempts import STOPS, Outcome
 from trainer.config import Config
 from trainer.conversion import to_object, typed
 from trainer.signals import stop_requests
@@ -59,10 +59,13 @@ def _outcome(sweep: Path, number: int, code: int) -> Outcome:
     """What a job came to, by the ledger; one that could not say so itself has failed."""
     with job_ledger.changing(sweep) as ledger:
         job = ledger.jobs[number]
-        if code < 0 or job.status == "running":
+        if job.status == "running" and code in STOPS:  # it was not to wait for a commit
+            job.status = "stopped"
+        elif job.status == "running" or code < 0:
             killed = f"killed by {signal.Signals(-code).name}" if code < 0 else f"left with {code}"
             job.status, job.error = "failed", job.error or killed
             code = 1
+        job.pid = job.host = None
     return Outcome(code, job.value if code == 0 else None, job.error)
 
 

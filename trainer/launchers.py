@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
+from trainer.arguments import options
 from trainer.config import Config
 from trainer.launch import Launch
 
@@ -49,7 +50,7 @@ def check_installed(overrides: Sequence[Override]) -> None:
     """Raises ValueError, naming the extra, for a launcher or sweeper that is not installed."""
     for override in overrides:
         group, option = override.key_or_group, str(override.value())
-        if group == "search" and override.value() is not None:
+        if group == "search" and option in options("search"):
             group, option = "hydra/sweeper", "optuna"  # what all of them are for
         module = PLUGINS.get((group, option))
         if module is not None and not _installed(module):
