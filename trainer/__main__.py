@@ -7,6 +7,7 @@ if __name__ == "__main__":
 
 import contextlib
 import os
+import random
 import sys
 from collections.abc import Callable, Sequence
 
@@ -93,6 +94,7 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
         if isinstance(plan, door.Sweep):
             task = SweepTask(plan.folder, tuple(command), plan.launch, plan.searched)
             arguments = [*plan.arguments, "-m"]
+            random.seed(0)  # Optuna draws the order of a grid from it
             return carry_out_sweep(plan.folder, plan.launch, lambda: hydra_run(task, arguments))
         hydra_run(single, plan.arguments)
     except OSError as error:  # a run's own errors have become exit codes

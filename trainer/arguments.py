@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from trainer.config import GROUPS, Config, register
@@ -87,12 +87,14 @@ class Composed:
         config: The run.
         run_dir: Where a single run goes.
         sweep_dir: Where a sweep goes.
+        job_dir: Where the job goes within the sweep's folder.
         hydra: Hydra's own configuration.
     """
 
     config: Config
     run_dir: Path
     sweep_dir: Path
+    job_dir: Path
     hydra: DictConfig
 
 
@@ -119,14 +121,18 @@ def _values(override: Override) -> list[str]:
         return names
     if override.is_interval_sweep():
         raise ValueError(f"{override.input_line}: has no end of values; list them, or use range()")
-    return list(override.sweep_string_iterator())
+    values = list(override.sweep_string_iterator())
+    if not values:
+        raise ValueError(f"{override.input_line}: has no values")
+    return values
 
 
-def compose_run(arguments: Sequence[str]) -> Composed:
+def compose_run(arguments: Sequence[str], number: int = 0) -> Composed:
     """Composes one run, checked to the last value.
 
     Args:
         arguments: Quoted overrides without sweeps.
+        number: Its place in a sweep.
 
     Raises:
         ValueError: In one line, for an unknown key or option or an impossible value.
@@ -142,11 +148,14 @@ def compose_run(arguments: Sequence[str]) -> Composed:
         if not _is_group(override):
             _check_key(override, known)
     whole = _compose(list(arguments), hydra=True)
-    run_dir, sweep_dir = Path(str(whole.hydra.run.dir)), Path(str(whole.hydra.sweep.dir))
     hydra = whole.hydra
+    with read_write(hydra):
+        hydra.job.num, hydra.job.id = number, str(number)
+    run_dir, sweep_dir = Path(str(hydra.run.dir)), Path(str(hydra.sweep.dir))
+    job_dir = Path(str(hydra.sweep.subdir))
     with open_dict(whole):
         del whole["hydra"]
-    return Composed(to_object(whole), run_dir, sweep_dir, hydra)
+    return Composed(to_object(whole), run_dir, sweep_dir, job_dir, hydra)
 
 
 @functools.cache
@@ -171,7 +180,8 @@ def _one_line(error: BaseException, arguments: Sequence[str]) -> str:
     reason: BaseException = error
     while reason.__cause__ is not None:
         reason = reason.__cause__
-    text = str(reason).splitlines()[0]
+    first, *more = str(reason).splitlines()
+    text = f"{first} {more[0]}" if more and first.endswith(":") else first
     key = getattr(reason, "full_key", None)
     for argument in reversed(arguments):  # the last one of several for a key counts
         name = argument.partition("=")[0].lstrip("+")

@@ -30,6 +30,8 @@ RUNTIME = {
     "data.loader",
     "data.workers",
 }
+# Of these, what belongs to an experiment nevertheless: its end, its precision and where it starts.
+ASKED_FOR = {"epochs", "amp", "init", "early_stopping.patience", "early_stopping.min_delta"}
 
 
 def to_object(config: DictConfig) -> Config:
@@ -135,3 +137,10 @@ def identity(config: Config) -> dict[str, Any]:
         # what is the best is kept: it cannot be chosen anew among weights that are gone
         and (key == "checkpoint.monitor" or not key.startswith(("checkpoint.", "log.")))
     }
+
+
+def experiment(config: Config) -> dict[str, Any]:
+    """What was asked for, as a flat table: `identity`, `ASKED_FOR` and the metric of the best."""
+    more = ASKED_FOR | {"checkpoint.monitor"}
+    asked = {key: value for key, value in flat(config.to_dict()).items() if key in more}
+    return identity(config) | asked

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.types import Override
 
-from trainer import folders, job_ledger, launchers, searches
-from trainer.arguments import Composed, compose_run, jobs, parse, quote, quoted
+from trainer import folders, job_ledger, launchers, same_sweep, searches, sweep_plan
+from trainer.arguments import compose_run, parse, quote, quoted
 from trainer.config import Config
 from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
@@ -166,14 +166,15 @@ def _sweep(
         raise ValueError(f"resume={resume}: goes on with one run; leave out -m")
     if _says(overrides, "hydra.run.dir"):
         raise ValueError("hydra.run.dir: is for a single run; a sweep takes hydra.sweep.dir")
+    sweep_plan.check(overrides)
     plain = [a for a in arguments if not a.lstrip("+").startswith("hydra.sweep.dir=")]
     search = searches.find(overrides)
     if search is not None:
         check(search.configs)
         first, configs = search.base, search.configs[:1]
-        wanted = job_ledger.Ledger(plain, [], search.direction, trials=search.trials)
+        wanted = job_ledger.sought(plain, first.config, search.trials)
     else:
-        first, listed = _listed(overrides)
+        first, listed = sweep_plan.listed(overrides)
         configs = [config for _, config in listed]
         check(configs)
         wanted = job_ledger.planned(plain, listed)
@@ -181,7 +182,7 @@ def _sweep(
     launch = launchers.fitted(first.hydra, said, configs, search=search is not None)
     explicit = _says(overrides, "hydra.sweep.dir")
     if explicit and (found := job_ledger.read(first.sweep_dir)) is not None:
-        job_ledger.check_same(found, wanted, first.sweep_dir)
+        same_sweep.check(found, wanted, first.sweep_dir)
         folder = first.sweep_dir.resolve()
         locks.enter_context(folders.locked(folder))
         job_ledger.reopen(folder, wanted)
@@ -193,26 +194,6 @@ def _sweep(
     keys = tuple(f"{argument.partition('=')[0]}=" for argument in more)
     whole = [*(a for a in arguments if not a.lstrip("+").startswith(keys)), *more]
     return Sweep(_with_folder(whole, "hydra.sweep.dir", folder), folder, launch, searched)
-
-
-def _listed(overrides: list[Override]) -> tuple[Composed, list[tuple[list[str], Config]]]:
-    """Every job of a sweep: the first as composed, and what sets each apart."""
-    composed: list[Composed] = []
-    named: list[tuple[list[str], Config]] = []
-    for number, job in enumerate(jobs(overrides)):
-        try:
-            composed.append(compose_run(job))
-            composed[-1].config.resolve_schedule()
-        except ValueError as error:
-            raise ValueError(f"job {number} ({' '.join(job)}): {error}") from error
-        named.append((_swept(overrides, job), composed[-1].config))
-    return composed[0], named
-
-
-def _swept(overrides: Sequence[Override], job: Sequence[str]) -> list[str]:
-    """What sets a job apart: its values of the keys that have several."""
-    pairs = zip(overrides, job, strict=True)
-    return [value for override, value in pairs if override.is_sweep_override()]
 
 
 def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack) -> Resume:

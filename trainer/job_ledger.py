@@ -7,16 +7,18 @@ import hashlib
 import json
 import os
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
 
 from trainer import storage
 from trainer.config import Config
-from trainer.conversion import identity
+from trainer.conversion import experiment, flat
 
 FILE = "sweep.json"
 FORMAT = 1
+T = TypeVar("T", "Job", "Ledger")
 STATES = ("waiting", "running", "done", "failed", "stopped")
 
 
@@ -27,7 +29,7 @@ class Job:
     Attributes:
         number: Its place in the sweep.
         overrides: What sets it apart.
-        identity: SHA-256 of the configuration, keys aside that do not change what is computed.
+        identity: SHA-256 of what was asked for.
         status: One of `STATES`.
         folder: Where its run is, seen from the sweep's folder.
         value: The best value of its monitored metric.
@@ -35,6 +37,8 @@ class Job:
         seconds: What its last attempt took.
         pid: The process that has it, while it is running.
         host: The machine of that process.
+        worst: The search was told that it failed, as which it counts from then on: the jobs behind
+            it were chosen so, and a retry must come by them again.
     """
 
     number: int
@@ -47,6 +51,7 @@ class Job:
     seconds: float | None = None
     pid: int | None = None
     host: str | None = None
+    worst: bool = False
 
 
 @dataclass(slots=True)
@@ -59,6 +64,8 @@ class Ledger:
         direction: `maximize` or `minimize` for a search; None: the jobs were listed.
         stop: The signal that stops the sweep: no further job starts.
         trials: How many jobs a search is to have.
+        settings: What was asked for in the first job, or in the base of a search; paths absolute.
+        cwd: Where the command was given.
     """
 
     arguments: list[str]
@@ -66,6 +73,8 @@ class Ledger:
     direction: str | None = None
     stop: int | None = None
     trials: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    cwd: str | None = None
 
     @property
     def total(self) -> int:
@@ -82,34 +91,74 @@ class Ledger:
 
 def planned(arguments: Sequence[str], jobs: Sequence[tuple[list[str], Config]]) -> Ledger:
     """A sweep that has not begun: the overrides and the configuration of each job."""
-    made = [Job(n, overrides, digest(config)) for n, (overrides, config) in enumerate(jobs)]
-    return Ledger(list(arguments), made)
+    made = [Job(n, swept, digest(config, swept)) for n, (swept, config) in enumerate(jobs)]
+    return Ledger(list(arguments), made, settings=_plain(experiment(jobs[0][1])), cwd=os.getcwd())
 
 
-def digest(config: Config) -> str:
-    """SHA-256 of what a configuration computes."""
-    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()
+def sought(arguments: Sequence[str], base: Config, trials: int) -> Ledger:
+    """A search that has not begun: what its jobs start from, and how many there are to be."""
+    settings = _plain(experiment(base))
+    return Ledger(list(arguments), [], base.direction(), None, trials, settings, os.getcwd())
+
+
+def digest(config: Config, swept: Sequence[str]) -> str:
+    """SHA-256 of what was asked for, and of what else sets the job apart (`device=cpu,cuda`)."""
+    keys = {override.partition("=")[0].lstrip("+") for override in swept}
+    more = {key: value for key, value in flat(config.to_dict()).items() if key in keys}
+    table = json.dumps(experiment(config) | more, sort_keys=True)
+    return hashlib.sha256(table.encode()).hexdigest()
+
+
+def _plain(table: dict[str, Any]) -> dict[str, Any]:
+    """As it comes back out of the file."""
+    return json.loads(json.dumps(table))
 
 
 def read(folder: Path) -> Ledger | None:
     """The ledger of a sweep's folder; None if it has none.
 
     Raises:
-        ValueError: If it cannot be read.
+        ValueError: If it cannot be read; names the file.
     """
     path = folder / FILE
     if not path.exists():
         return None
     try:
         entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if entries["format"] != FORMAT:
-            raise ValueError(f"{path}: has format {entries['format']}, this program reads {FORMAT}")
-        jobs = [Job(**job) for job in entries["jobs"]]
-        arguments = [str(a) for a in entries["arguments"]]
-        more = {key: entries.get(key) for key in ("direction", "stop", "trials")}
-        return Ledger(arguments, jobs, **more)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        version = entries["format"]
+        if version == FORMAT:
+            return _ledger(entries)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: cannot be read as a sweep's ledger: {error}") from error
+    raise ValueError(f"{path}: has format {version}, this program reads {FORMAT}")
+
+
+def _ledger(entries: dict[str, Any]) -> Ledger:
+    jobs = [_checked(Job(**job)) for job in entries["jobs"]]
+    for number, job in enumerate(jobs):
+        if job.number != number or job.status not in STATES:
+            raise ValueError(f"job {number} has number {job.number}, status {job.status}")
+    names = {item.name for item in dataclasses.fields(Ledger)}
+    known = {name: value for name, value in entries.items() if name in names}
+    return _checked(Ledger(**known | {"jobs": jobs}))
+
+
+def _checked(made: T) -> T:
+    for item in dataclasses.fields(made):
+        value = getattr(made, item.name)
+        if not _fits(value, item.type):
+            raise TypeError(f"{item.name} cannot be {str(value)[:60]}")
+    return made
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether a value is of an annotated type."""
+    if isinstance(kind, UnionType):
+        return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is list:
+        (inner,) = get_args(kind)
+        return isinstance(value, list) and all(isinstance(item, inner) for item in value)
+    return isinstance(value, int | float if kind is float else get_origin(kind) or kind)
 
 
 def write(folder: Path, ledger: Ledger) -> None:
@@ -143,59 +192,21 @@ def reopen(sweep: Path, wanted: Ledger) -> None:
     """Takes a sweep up again: what stopped it is over, and its processes are gone."""
     with changing(sweep) as ledger:
         ledger.stop, ledger.trials, ledger.arguments = None, wanted.trials, wanted.arguments
+        ledger.cwd = wanted.cwd
         for job in ledger.jobs:
             job.pid = job.host = None
 
 
-def expect(sweep: Path, job: Job) -> None:
-    """Adds a job of a search; the same one may be there from before.
-
-    Raises:
-        FileExistsError: If another one of that number is there.
-    """
+def counts_as_worst(sweep: Path, number: int, *, failed: bool) -> bool:
+    """Whether a search is told that a job failed: it does now, or did before."""
     with changing(sweep) as ledger:
-        for number in range(len(ledger.jobs), job.number + 1):
-            ledger.jobs.append(Job(number, [], ""))  # side by side, a later one may come before it
-        found = ledger.jobs[job.number]
-        if found.identity not in ("", job.identity):
-            raise FileExistsError(
-                f"{sweep}: belongs to another search: its job {job.number} is {_words(found)}, "
-                f"here it would be {_words(job)}"
-            )
-        if not found.identity:
-            ledger.jobs[job.number] = job
+        job = ledger.jobs[number]
+        job.worst = job.worst or failed
+        return job.worst
 
 
-def check_same(found: Ledger, wanted: Ledger, folder: Path) -> None:
-    """Raises FileExistsError, naming the first job that differs, unless both plan the same."""
-    if found.direction is not None or wanted.direction is not None:
-        _check_same_search(found, wanted, folder)
-        return
-    for number in range(max(len(found.jobs), len(wanted.jobs))):
-        here = found.jobs[number] if number < len(found.jobs) else None
-        new = wanted.jobs[number] if number < len(wanted.jobs) else None
-        if here is None or new is None or here.identity != new.identity:
-            raise FileExistsError(
-                f"hydra.sweep.dir={folder}: belongs to another sweep: its job {number} is "
-                f"{_words(here)}, here it would be {_words(new)}"
-            )
-
-
-def _check_same_search(found: Ledger, wanted: Ledger, folder: Path) -> None:
-    """A search may be given another length; its trials are compared as they come."""
-    plain = [
-        (ledger.direction, [a for a in ledger.arguments if "n_trials=" not in a])
-        for ledger in (found, wanted)
-    ]
-    if plain[0] != plain[1]:
-        raise FileExistsError(
-            f"hydra.sweep.dir={folder}: belongs to another sweep: {' '.join(found.arguments)}"
-        )
-
-
-def _words(job: Job | None) -> str:
-    if job is None:
-        return "none"
+def words(job: Job) -> str:
+    """What sets a job apart."""
     return " ".join(job.overrides) or "the defaults"
 
 

@@ -16,6 +16,7 @@ from trainer import console, job_ledger, sweep_jobs
 from trainer.attempts import TRACEBACKS
 from trainer.job_ledger import Ledger
 from trainer.launchers import LOCAL, JobLaunch
+from trainer.same_sweep import NotStarted
 from trainer.sweep_task import SweepStopped
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -52,13 +53,13 @@ def carry_out_sweep(sweep: Path, launch: JobLaunch, jobs: Callable[[], None]) ->
             stopped = error.code
         except OSError:
             raise
-        except Exception as error:  # a launcher's or a sweeper's own
+        except (Exception, NotStarted) as error:  # a launcher's or a sweeper's own
             failed = overseer is None or overseer.signal is None
             if failed and TRACEBACKS:
                 traceback.print_exception(error)
             if failed:
-                line = f"trainer: error: {launch.launcher}: {console.one_line(error)}"
-                console.say(line, sys.stderr)
+                whose = "" if isinstance(error, NotStarted) else f"{launch.launcher}: "
+                console.say(f"trainer: error: {whose}{console.one_line(error)}", sys.stderr)
     if overseer is not None and overseer.signal is not None:
         stopped = 128 + overseer.signal
     code = sweep_jobs.sum_up(sweep)
@@ -126,10 +127,12 @@ class Overseer:
             ledger.stop = self.signal
             running = _here(ledger)
         name = signal.Signals(number).name
-        console.say(f"{name}: the jobs that run ({len(running)}) commit and stop", sys.stderr)
+        at_once = again and number == signal.SIGINT
+        what = "leave at once" if at_once else "commit and stop"
+        console.say(f"{name}: the jobs that run ({len(running)}) {what}", sys.stderr)
         for pid in running:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT if again and number == signal.SIGINT else signal.SIGTERM)
+                os.kill(pid, signal.SIGINT if at_once else signal.SIGTERM)
 
     def _look(self) -> None:
         """Says which jobs have begun and ended since the last look."""

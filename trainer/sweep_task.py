@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from trainer import job_ledger, job_process, sweep_jobs
+from trainer import job_ledger, job_process, same_sweep, sweep_jobs
 from trainer.attempts import STOPS, Outcome
 from trainer.config import Config
 from trainer.conversion import to_object
@@ -54,20 +55,22 @@ class SweepTask:
 
         Raises:
             SweepStopped: If it was stopped, and the jobs run one after the other.
+            NotStarted: If it is not the sweep's, or a search was stopped before it.
         """
         settings = HydraConfig.get()
         job, number = to_object(config), int(settings.job.num)
         job.anchor()
-        if self.searched is not None:
-            typed = [str(override) for override in settings.overrides.task]
-            swept = [o for o in typed if o.partition("=")[0] in self.searched]
-            entry = Job(number, swept, job_ledger.digest(job))
-            try:
-                job_ledger.expect(self.sweep, entry)
-            except FileExistsError as error:
-                return self._value(sweep_jobs.refuse(error), job)
         folder = Path(str(settings.runtime.output_dir))
-        return self._value(self._run(job, folder, number), job)
+        if self.searched is None:
+            same_sweep.expect(self.sweep, number, job)
+            return self._run(job, folder, number).value
+        typed = [str(override) for override in settings.overrides.task]
+        swept = [o for o in typed if o.partition("=")[0] in self.searched]
+        same_sweep.expect_sought(self.sweep, Job(number, swept, job_ledger.digest(job, swept)))
+        order = random.getstate()  # Optuna draws the order of a grid from it, and runs seed it
+        outcome = self._run(job, folder, number)
+        random.setstate(order)
+        return self._value(outcome, job, number)
 
     def _run(self, job: Config, folder: Path, number: int) -> Outcome:
         if self.launch.launcher == "joblib":
@@ -90,9 +93,13 @@ class SweepTask:
             more["OMP_NUM_THREADS"] = str(self.launch.threads)
         return more
 
-    def _value(self, outcome: Outcome, job: Config) -> float | None:
+    def _value(self, outcome: Outcome, job: Config, number: int) -> float | None:
         """For a search a failed job has the worst value there is: it goes on, elsewhere."""
-        if self.searched is None or outcome.status != "failed":
+        if outcome.status == "stopped":  # without its value the way leads elsewhere
+            with job_ledger.changing(self.sweep) as ledger:
+                ledger.stop = ledger.stop or outcome.code - 128
+            return None
+        if not job_ledger.counts_as_worst(self.sweep, number, failed=outcome.status == "failed"):
             return outcome.value
         return 0.0 if job.direction() == "maximize" else float("inf")
 

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.conversion import RUNTIME
+from trainer.conversion import ASKED_FOR, RUNTIME
 from trainer.report.records import plain
 from trainer.report.runs import Run
 
 # Keys that say where and how a run is carried out, not what is computed; and the seed, over which
-# a group is averaged. What ends a run, `amp` and `init` stay: they are part of the experiment.
-ASKED_FOR = {"epochs", "amp", "init", "early_stopping.patience", "early_stopping.min_delta"}
+# a group is averaged.
 NOT_COMPARED = (RUNTIME - ASKED_FOR) | {
     "seed",
     "data.sha256",
