@@ -7,13 +7,16 @@ if __name__ == "__main__":
 
 import argparse
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from trainer import console, job_ledger, run_folder
 
+PACKAGE = Path(__file__).resolve().parent
 EXAMPLES = """\
 examples:
   python -m trainer.sweep status outputs/sweeps/2026-11-21_10-00-00
@@ -37,15 +40,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if ledger is None:
             raise ValueError(f"{flags.folder}: is no sweep's folder: it holds no {job_ledger.FILE}")
         if flags.command == "retry":
-            place = f"hydra.sweep.dir={flags.folder.resolve()}"
-            command = [sys.executable, "-m", "trainer", "-m", *ledger.arguments, place]
-            os.execv(sys.executable, command)  # the same command, in this process
+            _retry(flags.folder.resolve(), ledger)
         for line in table(flags.folder, ledger):
             console.say(line, sys.stdout)
     except (ValueError, OSError) as error:
         console.say(f"trainer: error: {console.one_line(error)}", sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     return 0
+
+
+def _retry(folder: Path, ledger: job_ledger.Ledger) -> NoReturn:
+    """Gives the sweep's command again, in this process, where its relative paths begin.
+
+    Raises:
+        ValueError: If that place has gone.
+    """
+    place = f"hydra.sweep.dir={folder}"
+    if ledger.cwd is not None and not Path(ledger.cwd).is_dir():
+        raise ValueError(
+            f"{folder / job_ledger.FILE}: was begun in {ledger.cwd}, which is no folder here; "
+            "where its relative paths hold, give its command again: python -m trainer -m "
+            f"{shlex.join([*ledger.arguments, place])}"
+        )
+    paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    os.chdir(ledger.cwd or ".")
+    command = [sys.executable, "-m", "trainer", "-m", *ledger.arguments, place]
+    os.execve(sys.executable, command, environment)
 
 
 def table(folder: Path, ledger: job_ledger.Ledger) -> list[str]:
