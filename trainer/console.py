@@ -80,7 +80,7 @@ class _LogFile(logging.FileHandler):
             super().close()
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """An error's message, with the file it is about."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:

@@ -139,8 +139,9 @@ def _ledger(entries: dict[str, Any]) -> Ledger:
         if job.number != number or job.status not in STATES:
             raise ValueError(f"job {number} has number {job.number}, status {job.status}")
     names = {item.name for item in dataclasses.fields(Ledger)}
-    known = {name: value for name, value in entries.items() if name in names}
-    return _checked(Ledger(**known | {"jobs": jobs}))
+    known: dict[str, Any] = {name: value for name, value in entries.items() if name in names}
+    known["jobs"] = jobs
+    return _checked(Ledger(**known))
 
 
 def _checked(made: T) -> T:

@@ -108,7 +108,8 @@ def _grid(space: Mapping[str, Any], given: Mapping[str, Any], most: int | None) 
         if isinstance(swept, IntervalSweep):
             raise ValueError(f"{key}={value}: a grid takes choices; give it choice() or range()")
         if isinstance(swept, RangeSweep):  # as Optuna counts: whole steps
-            sizes.append(int((swept.stop - swept.start) // swept.step))
+            start, stop, step = (float(n or 0) for n in (swept.start, swept.stop, swept.step))
+            sizes.append(int((stop - start) // step))
         elif isinstance(swept, ChoiceSweep):
             sizes.append(len(swept.list))
     whole = math.prod(sizes)

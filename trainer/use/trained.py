@@ -108,8 +108,8 @@ def load_trained(place: Place, values: Mapping[str, object]) -> Trained:
     model = build_model(config.model, len(classes))
     weights = evaluated_weights(commit.state)
     load_weights(model, weights, path=commit.path, name=config.model.name)
-    for key, values in weights.items():
-        if not values.isfinite().all():  # a run commits none; whoever made the file did
+    for key, tensor in weights.items():
+        if not tensor.isfinite().all():  # a run commits none; whoever made the file did
             raise FloatingPointError(f"{commit.path}: its weights are not finite: {key}")
     return Trained(config, model.eval(), classes, commit, place)
 
