@@ -265,6 +265,7 @@ def test_scaling_watches_runs_of_their_own(
     assert growing == pytest.approx(tables["epochs"][-1]["MB"] / tables["epochs"][1]["MB"])
 
 
+@pytest.mark.slow
 def test_the_first_update_of_a_process_is_seen_from_outside(setting: Setting) -> None:
     python_alone = startup.answer(["-c", "pass"])
     assert startup.first_update(setting, setting.folder, iter([7])) > 5 * python_alone

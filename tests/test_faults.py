@@ -266,6 +266,7 @@ def test_every_durable_file_is_synced_renamed_and_its_folder_synced(tmp_path: Pa
             "/.hydra/" in path), path  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_harness_can_fail(tmp_path: Path) -> None:
     """Teeth: writing in place, as torch.save does, is what the kill loop would catch."""
     found_half = False

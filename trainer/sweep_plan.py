@@ -1,7 +1,6 @@
 """The jobs of a sweep before the first one starts: exactly those that Hydra will start."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 
 from hydra.core.override_parser.types import Override
@@ -14,19 +13,17 @@ def check(overrides: Sequence[Override]) -> None:
     """Refuses what Hydra would carry out otherwise than it is planned.
 
     Raises:
-        ValueError: If an order is drawn anew each time, a key with several values is given twice,
-            or one of Hydra's own has several.
+        ValueError: If an order is drawn anew each time, a key with several values is given again
+            behind them, or one of Hydra's own has several.
     """
-    counts = Counter(map(_key, overrides))
+    last = {_key(override): override for override in overrides}
     for override in overrides:
         if override.is_sweep_override():
             key, line = override.key_or_group, override.input_line
             if getattr(override.value(), "shuffle", False):
                 raise ValueError(f"{line}: a sweep has one order, to go on by; leave out shuffle()")
-            if counts[_key(override)] > 1:
-                raise ValueError(
-                    f"{key}: is given more than once; a sweep takes all values at once"
-                )
+            if last[_key(override)] is not override:  # the only one that Hydra would take
+                raise ValueError(f"{line}: {key} is given again behind it; leave one out")
             if override.is_hydra_override():
                 raise ValueError(f"{line}: is for the whole sweep; give it one value")
 
