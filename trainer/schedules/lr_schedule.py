@@ -18,8 +18,7 @@ from trainer.schedules.schedule import ResolvedSchedule, Schedule
 class LRSchedule(LRScheduler):
     """Sets an optimizer's LR for the next update, always recomputed from the position.
 
-    Nothing is ever derived from the LR in force, so the order of construction and loading, or a
-    touched `param_groups`, cannot bend the curve.
+    Nothing is derived from the LR in force: no order of loading, no touched group bends the curve.
 
     Args:
         optimizer: Its groups' `initial_lr` (else `lr`) are the base LRs.
@@ -31,7 +30,7 @@ class LRSchedule(LRScheduler):
         ValueError: If a parameter is out of range, or a length not a whole number.
     """
 
-    # torch's constructor is left out on purpose: it wraps optimizer.step and takes a step itself.
+    # torch's constructor is left out: it wraps optimizer.step and takes a step itself.
     def __init__(  # pyright: ignore[reportMissingSuperCall]
         self, optimizer: Optimizer, option: Schedule, *, steps_per_epoch: int, epochs: int
     ) -> None:
@@ -233,10 +232,9 @@ class LRSchedule(LRScheduler):
 
 
 def _whole(name: str, value: int) -> int:
-    """A length that counts something; also one of numpy's integers."""
     try:
-        number = operator.index(value)
-    except TypeError:  # `images / batch_size`: how the last batch counts is not ours to guess
+        number = operator.index(value)  # numpy's integers, too
+    except TypeError:
         raise ValueError(f"{name}={value}: must be a whole number") from None
     if number < 1:
         raise ValueError(f"{name}={value}: must be at least 1")
