@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import logging
+import warnings
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,10 @@ def _in_a_line(words: str) -> Generator[None]:
 
     A network of one's own may hold anything.
     """
-    logging.disable()  # the same pages, as warnings
+    logging.disable()  # the same pages, in its log
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # and as prints
+        with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # as prints, too
+            warnings.simplefilter("ignore")  # of one part of torch to another
             yield
     except (OSError, MemoryError):
         raise
@@ -149,7 +151,9 @@ def onnx_bytes(captured: Any, values: Mapping[str, str]) -> bytes:
 
 def run_pt2(content: bytes) -> Forward:
     """A .pt2 file as a function."""
-    return torch.export.load(io.BytesIO(content)).module()
+    with warnings.catch_warnings():  # torch 2.10's own, about how it reads its own file
+        warnings.filterwarnings("ignore", "The given buffer is not writable")
+        return torch.export.load(io.BytesIO(content)).module()
 
 
 def run_onnx(content: bytes) -> Forward:
