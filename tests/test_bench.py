@@ -106,6 +106,7 @@ def test_the_command_prints_a_table_and_keeps_the_result_beside_others(tmp_path:
     assert last[0].startswith("loader tax"), "the ratios stand last"
 
 
+@pytest.mark.slow
 def test_ours_is_compared_with_the_plain_loop(
     setting: Setting, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -295,6 +296,7 @@ def test_peak_memory_of_a_real_run(tmp_path: Path) -> None:
     assert 0.1 < run["value"] < 1.5
 
 
+@pytest.mark.slow
 def test_what_a_gpu_must_show_runs_on_a_cpu(setting: Setting) -> None:
     result = suite("cuda", setting)
     assert result["engine"] == "eager"

@@ -87,6 +87,7 @@ def test_without_patience_it_goes_on_as_if_it_had_never_stopped(tmp_path: Path) 
     assert "stopped_early" not in json.loads((tmp_path / "run" / "summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_it_for_finished(tmp_path: Path) -> None:
     sweep = [*RUN[:-2], "early_stopping.patience=1,2", "-m", "hydra.sweep.dir=sweep"]
     first = train(sweep, tmp_path)

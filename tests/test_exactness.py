@@ -25,11 +25,12 @@ EXTRAS = (
     "label_smoothing=0.1 clip_norm=0.05 ema=0.99 test_time_flip=true early_stopping.patience=9",
 )
 PRODUCT = list(itertools.product(AMPS, LOADERS, (1, 2, 4), OPTIMIZERS, SCHEDULES, EXTRAS))
+SLOWLY = pytest.mark.slow
 # Almost every value of each key at least once, and the likely troublemakers together.
 CHOSEN = [
     ("bf16", ("device", 0), 4, "adamw", SCHEDULES[1], EXTRAS[1]),
     ("bf16", ("torchvision", 1), 1, "sgd optimizer.nesterov=true", SCHEDULES[1], EXTRAS[2]),
-    ("none", ("torchvision", 2), 2, "adam", SCHEDULES[0], EXTRAS[0]),
+    pytest.param("none", ("torchvision", 2), 2, "adam", SCHEDULES[0], EXTRAS[0], marks=SLOWLY),
 ]
 
 

@@ -78,7 +78,11 @@ def assert_ends_equal(untouched: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("action", "stride", "skip"),
-    [(faults.KILL_BEFORE, 23, 19), (faults.KILL_HALF, 9, 20), (faults.KILL_AFTER, 23, 23)],
+    [
+        pytest.param(faults.KILL_BEFORE, 23, 19, marks=pytest.mark.slow),
+        (faults.KILL_HALF, 9, 20),
+        pytest.param(faults.KILL_AFTER, 23, 23, marks=pytest.mark.slow),
+    ],
     ids=["before", "half", "after"],
 )
 def test_killed_at_any_call_it_ends_as_one_never_touched(
@@ -101,7 +105,7 @@ def test_killed_at_any_call_it_ends_as_one_never_touched(
     ("action", "error", "stride"),
     [
         (faults.FAIL_ON, errno.ENOSPC, 23),
-        (faults.FAIL_ONCE, errno.EIO, 29),
+        pytest.param(faults.FAIL_ONCE, errno.EIO, 29, marks=pytest.mark.slow),
         pytest.param(faults.FAIL_ON, errno.EROFS, 23, marks=pytest.mark.slow),
         pytest.param(faults.FAIL_ONCE, errno.EDQUOT, 23, marks=pytest.mark.slow),
     ],

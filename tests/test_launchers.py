@@ -97,6 +97,7 @@ def test_jobs_of_a_killed_sweep_stop_by_themselves(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_preempted_submitit_job_commits_and_goes_on_in_the_queue(tmp_path: Path) -> None:
     needs("hydra_plugins.hydra_submitit_launcher")
     command = [*TINY, "-m", "epochs=20", "hydra/launcher=submitit_local", "hydra.sweep.dir=sweep"]

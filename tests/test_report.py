@@ -595,6 +595,7 @@ def test_help_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert "FOLDER" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_real_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = ["-m", "scheduler=steplr,warmup_cosine", "seed=0,1", "epochs=2"]
     train([*TINY, *sweep, "hydra.sweep.dir=sweep"], tmp_path)

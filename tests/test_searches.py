@@ -199,6 +199,7 @@ def test_a_failed_job_counts_as_the_worst_and_the_search_goes_on(tmp_path: Path)
     assert "the loss is" in failed["error"]
 
 
+@pytest.mark.slow
 def test_a_loss_is_minimised_and_another_direction_is_refused(tmp_path: Path) -> None:
     monitor = [*SEARCH, "checkpoint.monitor=test/loss"]
     process = train([*monitor, "hydra.sweeper.direction=maximize"], tmp_path, expect=2)

@@ -123,6 +123,7 @@ def test_a_run_of_older_code_is_proven_by_its_first_epoch(
     assert "vgg_constant seed 3: replay: " in remembered
 
 
+@pytest.mark.slow
 def test_a_run_that_the_code_does_not_make_is_not_taken(
     of_older_code: Path, capfd: Captured
 ) -> None:
