@@ -105,7 +105,7 @@ def _in_a_line(words: str) -> Generator[None]:
             yield
     except (OSError, MemoryError):
         raise
-    except Exception as error:
+    except Exception as error:  # torch, or the network itself, can raise anything
         reason: BaseException = error
         while reason.__cause__ is not None:
             reason = reason.__cause__
