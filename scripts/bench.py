@@ -101,7 +101,7 @@ def run_suite(name: str, options: argparse.Namespace) -> int:
 
 def circumstances(device: str) -> Row:
     """Date, machine and versions."""
-    from trainer.device import choose_device, describe
+    from trainer.training.device import choose_device, describe
 
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     found: list[str] = [f"Python {platform.python_version()}"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from trainer.arguments import compose_run
-from trainer.plot import save
+from trainer.cli.plot import save
+from trainer.config.overrides import compose_run
 from trainer.schedules.horizon import CHOICES
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.schedules.schedule import Schedule

@@ -9,8 +9,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainer.arguments import compose_run, options
-from trainer.plot import save
+from trainer.cli.plot import save
+from trainer.config.overrides import compose_run, options
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 # Settings that show what an option does within 30 epochs.

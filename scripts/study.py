@@ -22,7 +22,7 @@ from studies.reuse import Accepted, Proofs, reuse
 from studies.training import train
 from studies.wanted import RUNS, Wanted, want
 
-from trainer.console import one_line
+from trainer.cli.console import one_line
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -16,7 +16,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from matplotlib.figure import Figure
 
-from trainer.plot import save
+from trainer.cli.plot import save
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = Path("/proc/self/statm")

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from trainer import checkpoint
-from trainer.comparison import compare_runs, entries, events, metrics
+from trainer.storage import checkpoint
+from trainer.storage.comparison import compare_runs, entries, events, metrics
 
 __all__ = ["assert_equal_runs", "events", "metrics", "state"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from trainer.processes import TrainerProcess as Trainer
+from trainer.cli.forked import TrainerProcess as Trainer
 
 __all__ = ["TINY", "Trainer", "train"]
 

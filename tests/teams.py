@@ -5,7 +5,7 @@ import os
 import socket
 from pathlib import Path
 
-from trainer.processes import TrainerProcess
+from trainer.cli.forked import TrainerProcess
 
 
 def start_team(arguments: list[str], folder: Path, processes: int) -> list[TrainerProcess]:

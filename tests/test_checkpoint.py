@@ -13,7 +13,7 @@ from comparison import events, metrics
 from faults import SignalAt
 from processes import TINY, Trainer, train
 
-from trainer import checkpoint, storage
+from trainer.storage import checkpoint, files
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_flipped_bits_anywhere_are_refused(run: Path) -> None:
         with path.open("r+b") as file:
             file.seek(place)
             file.write(bytes([whole[place] ^ (1 << draw.randrange(8))]))
-        with pytest.raises(storage.DamagedFile, match=str(path)):
+        with pytest.raises(files.DamagedFile, match=str(path)):
             checkpoint.load(path)
         with path.open("r+b") as file:
             file.seek(place)
@@ -104,7 +104,7 @@ def test_whatever_the_damage_it_is_one_error_and_the_older_one_is_offered(
 ) -> None:
     newest = run / "checkpoints" / "step_00000012.pt"
     newest.write_bytes(damage(newest.read_bytes()))
-    with pytest.raises(storage.DamagedFile, match=str(newest)) as error:
+    with pytest.raises(files.DamagedFile, match=str(newest)) as error:
         checkpoint.find(newest)
     assert "step_00000006.pt is whole" in str(error.value)
     (run / "checkpoints" / "last.pt").unlink()
@@ -210,8 +210,8 @@ def test_a_malicious_checkpoint_runs_no_code(run: Path, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     torch.save({"format": 1, "model": Malicious(tmp_path / "marker")}, buffer)
     path = run / "checkpoints" / "step_00000099.pt"
-    storage.write(path, storage.sealed(buffer.getvalue()))  # its checksum is right
-    with pytest.raises(storage.DamagedFile, match="cannot be read"):
+    files.write(path, files.sealed(buffer.getvalue()))  # its checksum is right
+    with pytest.raises(files.DamagedFile, match="cannot be read"):
         checkpoint.load(path)
     assert not (tmp_path / "marker").exists()
 
@@ -221,7 +221,7 @@ def test_a_newer_format_is_refused_with_both_versions(run: Path) -> None:
     state = checkpoint.load(path)
     buffer = io.BytesIO()
     torch.save(state | {"format": 99}, buffer)
-    storage.write(path, storage.sealed(buffer.getvalue()))
+    files.write(path, files.sealed(buffer.getvalue()))
     with pytest.raises(ValueError, match="format 99, this program reads 1"):
         checkpoint.load(path)
 
@@ -240,7 +240,7 @@ def test_an_lr_in_the_ledger_that_the_schedule_does_not_give_is_refused(
     lrs[7, 0] = torch.nextafter(lrs[7, 0], torch.tensor(1.0, dtype=torch.float64))  # the last bit
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    storage.write(path, storage.sealed(buffer.getvalue()))
+    files.write(path, files.sealed(buffer.getvalue()))
     refused = train([f"resume={path}", "epochs=3", "on_horizon_change=hold"], tmp_path, expect=2)
     assert "scheduler: update 7 was trained with LR [" in refused.err
     assert refused.err.count("\n") == 1
@@ -255,7 +255,7 @@ def test_the_copy_of_a_damaged_newest_commit_is_taken_and_mends_it(
     assert found.path.name == "last.pt"
     assert found.state["progress"]["step"] == 12
     train([f"resume={run}"], tmp_path)
-    assert storage.read_sealed(newest) == storage.read_sealed(run / "checkpoints" / "last.pt")
+    assert files.read_sealed(newest) == files.read_sealed(run / "checkpoints" / "last.pt")
     assert metrics(run) == metrics(finished)
 
 
@@ -292,13 +292,13 @@ def test_another_length_outlives_a_kill(tmp_path: Path) -> None:
 def test_a_pickle_that_breaks_the_reader_is_one_error(run: Path) -> None:
     path = run / "checkpoints" / "step_00000012.pt"
     for content in (b".", b"", b"(lp0\n.", b"not a pickle"):
-        storage.write(path, storage.sealed(content))
-        with pytest.raises(storage.DamagedFile):
+        files.write(path, files.sealed(content))
+        with pytest.raises(files.DamagedFile):
             checkpoint.load(path)
     buffer = io.BytesIO()
     torch.save(checkpoint.load(run / "checkpoints" / "last.pt") | {"progress": 5}, buffer)
-    storage.write(path, storage.sealed(buffer.getvalue()))
-    with pytest.raises(storage.DamagedFile, match="progress is not a table"):
+    files.write(path, files.sealed(buffer.getvalue()))
+    with pytest.raises(files.DamagedFile, match="progress is not a table"):
         checkpoint.load(path)
 
 
@@ -325,7 +325,7 @@ def test_a_table_that_holds_something_else_is_one_error(
     buffer = io.BytesIO()
     torch.save(state | {key: value}, buffer)
     path = run / "checkpoints" / "step_00000012.pt"
-    with pytest.raises(storage.DamagedFile, match=f"^{path}: {said}"):
+    with pytest.raises(files.DamagedFile, match=f"^{path}: {said}"):
         checkpoint.parse(buffer.getvalue(), path)
 
 

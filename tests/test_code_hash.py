@@ -20,7 +20,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def hash_of(copy: Path) -> str:
-    code = "from trainer.code_hash import code_sha256; print(code_sha256())"
+    code = "from trainer.training.code_hash import code_sha256; print(code_sha256())"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=True
     )
@@ -35,11 +35,11 @@ def changed(path: Path, old: str, new: str) -> None:
 
 def test_a_comment_a_docstring_and_what_is_shown_do_not_count(copy: Path) -> None:
     before = hash_of(copy)
-    engine = copy / "trainer" / "engine.py"
+    engine = copy / "trainer" / "training" / "update.py"
     changed(engine, '"""', '"""Another text. ')
     engine.write_text(f"# a comment\n{engine.read_text()}")
     changed(engine, "import", "import  ")
-    changed(copy / "trainer" / "console.py", "updates skipped", "updates left out")
+    changed(copy / "trainer" / "cli" / "console.py", "updates skipped", "updates left out")
     assert hash_of(copy) == before
 
 
@@ -49,7 +49,7 @@ def test_a_comment_a_docstring_and_what_is_shown_do_not_count(copy: Path) -> Non
         ("data/epoch_table.py", "seed", "seed_"),
         ("optimizers/build.py", "momentum", "momentum_"),
         ("schedules/decay.py", "gamma", "gamma_"),
-        ("epoch_row.py", "train/loss", "train/loss_"),
+        ("training/epoch_row.py", "train/loss", "train/loss_"),
     ],
 )
 def test_what_decides_numbers_counts(copy: Path, file: str, old: str, new: str) -> None:

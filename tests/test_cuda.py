@@ -12,20 +12,20 @@ import torch
 from comparison import assert_equal_runs, metrics, state
 from processes import Trainer, train
 
-from trainer.arguments import compose_run
-from trainer.build import build_run
-from trainer.commits import Commits
+from trainer.config.overrides import compose_run
 from trainer.data import synthetic
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import epoch_table
 from trainer.data.torchvision_loader import TorchvisionLoader
-from trainer.graph import CapturedEvaluator, GraphEngine
+from trainer.inference.evaluated import evaluate
+from trainer.inference.places import resolve
+from trainer.inference.trained import load_trained
 from trainer.optimizers.build import place_lrs
-from trainer.range_test import run_range_test
-from trainer.run import Run
-from trainer.use.evaluated import evaluate
-from trainer.use.places import resolve
-from trainer.use.trained import load_trained
+from trainer.training.build import build_run
+from trainer.training.checkpoint_thread import Commits
+from trainer.training.graph import CapturedEvaluator, GraphEngine
+from trainer.training.range_test import run_range_test
+from trainer.training.run import Run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 BASE = ["data=synthetic", "device=cuda", "data.train_images=2000", "data.test_images=200"]

@@ -7,14 +7,14 @@ from scipy import stats
 from torch import nn
 from torchvision.transforms import v2
 
-from trainer.arguments import compose_run
+from trainer.config.overrides import compose_run
 from trainer.data import synthetic
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import Augmentation, epoch_table
 from trainer.data.image_set import ImageSet
 from trainer.data.mixup import Mixed
 from trainer.data.torchvision_loader import TorchvisionLoader
-from trainer.objective import Classification
+from trainer.training.losses import Classification
 
 CPU = torch.device("cpu")
 BATCH = 32

@@ -11,9 +11,9 @@ from comparison import assert_equal_runs
 from processes import train
 from teams import start_team, team
 
-from trainer import checkpoint
-from trainer.comparison import compare_runs
-from trainer.launch import Launch
+from trainer.cli.launch import Launch
+from trainer.storage import checkpoint
+from trainer.storage.comparison import compare_runs
 
 # 24 images are dealt out to 1, 2, 3 and 4 processes alike.
 RUN = [

@@ -24,12 +24,13 @@ from PIL import Image
 from processes import TINY, train
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from trainer import checkpoints, door, find_lr, launchers, preview, searches, sweep
+from trainer import checkpoints, find_lr, preview
 from trainer.__main__ import main as trainer_main
-from trainer.arguments import GROUP_NAMES, compose_run, jobs, parse, quoted
-from trainer.flags import use_values
+from trainer.cli.arguments import use_values
+from trainer.config.overrides import GROUP_NAMES, compose_run, jobs, parse, quoted
+from trainer.inference.places import resolve
 from trainer.schedules.options import OPTIONS
-from trainer.use.places import resolve
+from trainer.sweep import __main__, door, launchers, searches
 
 COMMANDS = pages.commands()
 RUN = re.compile(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d|(?:first|second)/run")
@@ -179,7 +180,7 @@ def check_module(module: str, words: list[str]) -> None:
         assert words[0] in ("inspect", "diff", "verify")
         assert len(words) == 1 or checkpoints.main(words) == 0
     elif module == "trainer.sweep":
-        assert sweep.main(["status", *words[1:]]) == 0
+        assert __main__.main(["status", *words[1:]]) == 0
         assert words[0] in ("status", "retry")
     elif module == "trainer.report":
         check_flags("trainer.report.__main__", words)

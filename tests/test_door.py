@@ -9,7 +9,7 @@ import pytest
 from processes import TINY, train
 
 from trainer.__main__ import main
-from trainer.arguments import compose_run, jobs, parse, quote, quoted
+from trainer.config.overrides import compose_run, jobs, parse, quote, quoted
 
 MISTAKES = [
     ("scheduler.gama=3 scheduler=steplr", "did you mean scheduler.gamma?"),
@@ -181,7 +181,7 @@ def test_a_clash_of_time_stamps_gets_a_suffix(
 ) -> None:
     import contextlib
 
-    from trainer import folders
+    from trainer.storage import folders
 
     monkeypatch.chdir(tmp_path)
     with contextlib.ExitStack() as locks:

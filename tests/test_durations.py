@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.arguments import compose_run
+from trainer.config.overrides import compose_run
 from trainer.schedules import Cosine, Duration, Exponential, MultiStep, StepLR, Warmup
 from trainer.schedules.durations import parse
 from trainer.schedules.span import Span

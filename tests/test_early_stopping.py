@@ -9,9 +9,9 @@ from comparison import assert_equal_runs, metrics
 from faults import SignalAt
 from processes import TINY, Trainer, train
 
-from trainer import run_folder
-from trainer.early_stopping import evaluations_without_gain
 from trainer.report.runs import read_run
+from trainer.storage import run_folder
+from trainer.training.early_stopping import evaluations_without_gain
 
 # The loss rises from the first epoch on under this LR.
 RUN = [*TINY, "epochs=8", "optimizer.lr=1e-12", "scheduler=constant", "resume=auto",

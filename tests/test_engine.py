@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
-from trainer.engine import EpochSums, Update
-from trainer.loss_reader import LossReader, first_non_finite
 from trainer.models.build import build_model
 from trainer.models.options import VGG, VGGBN
-from trainer.objective import Classification
 from trainer.optimizers.build import build_optimizer
 from trainer.optimizers.options import SGD, Adam, AdamW, Group, OptimizerOptions
+from trainer.training.loss_reader import LossReader, first_non_finite
+from trainer.training.losses import Classification
+from trainer.training.update import EpochSums, Update
 
 CPU = torch.device("cpu")
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))]  # fmt: skip  # noqa: E501

@@ -11,8 +11,8 @@ from comparison import assert_equal_runs
 from faults import Fault, SignalAt
 from processes import TINY, Trainer, train
 
-from trainer import checkpoint
-from trainer.build import build_run
+from trainer.storage import checkpoint
+from trainer.training.build import build_run
 
 EVERY = os.environ.get("TRAINER_ALL_PROOFS") == "1"
 AMPS = ("none", "bf16")
@@ -152,7 +152,7 @@ def test_a_resume_that_forgot_one_thing_would_be_noticed(
 
 def _fresh_state(commit: checkpoint.Commit) -> dict[str, object]:
     """What a run would hold that has not taken over anything."""
-    from trainer.conversion import to_object, typed
+    from trainer.config.saved import to_object, typed
 
     torch.manual_seed(1)
     run = build_run(to_object(typed(commit.state["config"])))

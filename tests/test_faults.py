@@ -20,7 +20,7 @@ from comparison import assert_equal_runs
 from faults import Fault, needs_faults
 from processes import Trainer, train
 
-from trainer import storage
+from trainer.storage import files
 
 RUN = [
     "data=synthetic", "device=cpu", "data.train_images=40", "data.test_images=10", "batch_size=20",
@@ -62,14 +62,14 @@ def each_call(
 
 def assert_whole(run: Path) -> None:
     for file in (run / "checkpoints").glob("*.pt"):
-        storage.read_sealed(file)
+        files.read_sealed(file)
 
 
 def assert_ends_equal(untouched: Path, folder: Path) -> None:
     """The same command again, without the fault."""
     train(RUN, folder)
     assert_equal_runs(untouched, folder / "run")
-    left = [file for file in (folder / "run").rglob("*") if storage.PARTIAL in file.name]
+    left = [file for file in (folder / "run").rglob("*") if files.PARTIAL in file.name]
     assert not left
     ours = sorted(file.name for file in (folder / "run").rglob("*") if "tfevents" not in file.name)
     theirs = sorted(file.name for file in untouched.rglob("*") if "tfevents" not in file.name)
@@ -124,8 +124,8 @@ def test_a_call_that_fails_costs_no_commit_and_is_named(
         if hit is None:
             assert code == 0, said
             return False
-        path = Path(hit[1].replace(storage.PARTIAL, ""))
-        name = path.name.removeprefix(".") if storage.PARTIAL in hit[1] else path.name
+        path = Path(hit[1].replace(files.PARTIAL, ""))
+        name = path.name.removeprefix(".") if files.PARTIAL in hit[1] else path.name
         rotation = hit[0] == "unlink" and "step_" in name  # the next commit tries again
         hydra = ".hydra" in hit[1] and "Hydra's record of the run" in said
         assert name in said or rotation or hydra, (hit, said)
@@ -247,7 +247,7 @@ def test_every_durable_file_is_synced_renamed_and_its_folder_synced(tmp_path: Pa
         "config.yaml",
     }  # fmt: skip
     for n, path in renamed:
-        temporary = str(Path(path).with_name(f".{Path(path).name}{storage.PARTIAL}"))
+        temporary = str(Path(path).with_name(f".{Path(path).name}{files.PARTIAL}"))
         before = [call for call, other in calls[:n] if other == temporary]
         last_open = len(before) - before[::-1].index("open")
         empty = path.endswith("metrics.jsonl")  # before the first epoch
@@ -266,7 +266,7 @@ def test_every_durable_file_is_synced_renamed_and_its_folder_synced(tmp_path: Pa
     views = ("metrics.jsonl", "lr.csv", "trainer.log", ".lock")
     for path in written:  # nothing durable is written in place
         name = Path(path).name
-        assert storage.PARTIAL in name or name in views or "/tensorboard/" in path or (
+        assert files.PARTIAL in name or name in views or "/tensorboard/" in path or (
             "/.hydra/" in path), path  # fmt: skip
 
 
@@ -283,7 +283,7 @@ def test_the_harness_can_fail(tmp_path: Path) -> None:
             break
         try:
             assert_whole(place / "run")
-        except storage.DamagedFile:
+        except files.DamagedFile:
             found_half = True
             break
     assert found_half
@@ -299,5 +299,5 @@ class _InPlace:
         def write(path: Path, content: bytes) -> None:
             path.write_bytes(content)
 
-        storage.write = write
+        files.write = write
         self.fault()

@@ -7,21 +7,21 @@ import torch
 from torch.amp.grad_scaler import GradScaler
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainer.arguments import compose_run
+from trainer.config.overrides import compose_run
 from trainer.data import synthetic
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import Augmentation, EpochTables, epoch_table
-from trainer.device import choose_engine
-from trainer.engine import EagerEngine, EpochSums, Update
-from trainer.graph import StaticUpdate, unchanged
 from trainer.models.build import build_model
 from trainer.models.options import VGG, VGGBN
-from trainer.objective import Classification
 from trainer.optimizers.build import build_optimizer
 from trainer.optimizers.options import SGD, Adam, OptimizerOptions
 from trainer.schedules import Cosine, Warmup
 from trainer.schedules.lr_schedule import LRSchedule
-from trainer.weight_average import WeightAverage
+from trainer.training.device import choose_engine
+from trainer.training.graph import StaticUpdate, unchanged
+from trainer.training.losses import Classification
+from trainer.training.update import EagerEngine, EpochSums, Update
+from trainer.training.weight_average import WeightAverage
 
 CPU = torch.device("cpu")
 IMAGES, BATCH = 110, 20  # the last batch has 10

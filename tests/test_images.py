@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from trainer.data import synthetic
-from trainer.use.images import NotAnImage, find_images, read_image, read_images, square
+from trainer.inference.images import NotAnImage, find_images, read_image, read_images, square
 
 ORANGE = (230, 120, 20)
 

@@ -14,7 +14,7 @@ import pytest
 from comparison import assert_equal_runs
 from teams import team
 
-from trainer import checkpoint
+from trainer.storage import checkpoint
 
 PROJECT = Path(__file__).parent.parent
 RUN = [

@@ -234,7 +234,7 @@ def test_a_mistyped_search_is_not_taken_for_a_missing_package(
 
 def test_each_job_has_a_gpu_of_its_own_while_there_is_one(tmp_path: Path) -> None:
     code = (
-        "import sys, time, pathlib; from trainer.sweep_task import gpu\n"
+        "import sys, time, pathlib; from trainer.sweep.sweep_task import gpu\n"
         "with gpu(('a', 'b'), int(sys.argv[1]), pathlib.Path('.')) as name:\n"
         "    print(name, flush=True); sys.stdin.read()\n"
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.arguments import compose_run, quoted
+from trainer.config.overrides import compose_run, quoted
 from trainer.schedules.linter import lint
 
 

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 from processes import TINY
 
-from trainer import range_test
-from trainer.arguments import compose_run
-from trainer.attempts import attempt
+from trainer.config.overrides import compose_run
 from trainer.find_lr import main, suggested
-from trainer.preparation import prepare
-from trainer.range_test import RangeTest, rising, run_range_test, runs_away, smooth
+from trainer.training import range_test
+from trainer.training.attempt import attempt
+from trainer.training.preparation import prepare
+from trainer.training.range_test import RangeTest, rising, run_range_test, runs_away, smooth
 
 SMALL = [*TINY, "data.crop_padding=2", "log.progress=none"]
 

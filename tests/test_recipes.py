@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from trainer.arguments import compose_run, options
-from trainer.config import Config
+from trainer.config.fields import Config
+from trainer.config.overrides import compose_run, options
 from trainer.schedules import Cosine, MultiStep, StepLR, Warmup
 
 EPOCHS = 30

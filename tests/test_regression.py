@@ -17,19 +17,19 @@ from scipy import stats
 from torch import nn
 from torch.optim import lr_scheduler
 
-from trainer import checkpoint
-from trainer.arguments import compose_run
+from trainer.config.metrics import TASKS
+from trainer.config.overrides import compose_run
 from trainer.data import random_regression
 from trainer.data.build import load_data
 from trainer.data.epoch_table import Augmentation
 from trainer.data.options import RandomRegression
 from trainer.data.value_loader import ValueLoader
-from trainer.objective import Regression
 from trainer.report.analysis import analyse
 from trainer.report.discovery import find_runs
 from trainer.report.runs import read_run
 from trainer.report.sentences import comparison_sentence, headline
-from trainer.tasks import TASKS
+from trainer.storage import checkpoint
+from trainer.training.losses import Regression
 
 CPU = torch.device("cpu")
 VARIANTS: dict[str, Callable[[torch.optim.Optimizer], lr_scheduler.LRScheduler]] = {

@@ -9,8 +9,8 @@ import torch
 from comparison import assert_equal_runs, events, metrics, state
 from processes import TINY, Trainer, train
 
-from trainer import checkpoint
-from trainer.device import cpu_multiplies_bf16
+from trainer.storage import checkpoint
+from trainer.training.device import cpu_multiplies_bf16
 
 BF16 = cpu_multiplies_bf16()
 RECIPE = [*TINY, "scheduler.warmup=1.5", "seed=3"]

@@ -10,8 +10,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 from sklearn.metrics import precision_recall_fscore_support as by_class
 
 from trainer.data.image_set import ImageSet
-from trainer.evaluation import Evaluator
-from trainer.use.scores import BINS, Outputs, Scores, calibration, outputs, score
+from trainer.inference.scores import BINS, Outputs, Scores, calibration, outputs, score
+from trainer.training.evaluation import Evaluator
 
 NAMES = ("ant", "bee", "cat", "dog")
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from processes import TINY, Trainer, train
 
-from trainer import job_ledger, sweep_jobs, sweep_task
 from trainer.__main__ import main
-from trainer.attempts import Outcome
-from trainer.config import Config
+from trainer.config.fields import Config
+from trainer.sweep import job_ledger, sweep_jobs, sweep_task
+from trainer.training.attempt import Outcome
 
 pytest.importorskip(
     "hydra_plugins.hydra_optuna_sweeper", reason="the extra `sweep` is not installed"

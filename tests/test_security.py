@@ -11,7 +11,7 @@ import pytest
 import torch
 from processes import TINY, train
 
-from trainer import checkpoint, storage
+from trainer.storage import checkpoint, files
 
 ESCAPED = 77
 
@@ -48,7 +48,7 @@ def _with_config(folder: Path, key: str, value: object) -> Path:
     node[last] = value
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    storage.write(path, storage.sealed(buffer.getvalue()))
+    files.write(path, files.sealed(buffer.getvalue()))
     return path
 
 
@@ -84,7 +84,7 @@ def test_a_malicious_formula_in_a_saved_configuration_runs_no_code(tmp_path: Pat
     state["config"]["scheduler"]["formula"] = "__import__('os').mkdir('marker')"
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    storage.write(path, storage.sealed(buffer.getvalue()))
+    files.write(path, files.sealed(buffer.getvalue()))
     refused = train([f"resume={path}"], tmp_path, expect=2)
     assert refused.err.count("\n") == 1
     assert not (tmp_path / "marker").exists()

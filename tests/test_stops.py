@@ -13,7 +13,7 @@ from comparison import assert_equal_runs
 from faults import SignalAt, ends_by
 from processes import TINY, Trainer, train
 
-from trainer import checkpoint, storage
+from trainer.storage import checkpoint, files
 
 RUN = [*TINY, "data.val_size=40", "scheduler.warmup=1.5", "hydra.run.dir=run", "resume=auto"]
 EVERY = os.environ.get("TRAINER_ALL_PROOFS") == "1"
@@ -102,7 +102,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_every_file_whole(
         assert process.code() == 130
         assert "stopped by" not in process.err  # it did not wait for the commit
         for file in (folder / "run" / "checkpoints").glob("*.pt"):
-            storage.read_sealed(file)
+            files.read_sealed(file)
         train(RUN, folder)
         assert_equal_runs(untouched, folder / "run")
 

@@ -13,12 +13,13 @@ from faults import SignalAt
 from processes import TINY, Trainer, train
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
-from trainer import event_folder, job_ledger, job_process, run_folder, same_sweep, sweep, sweep_plan
 from trainer.__main__ import main
-from trainer.arguments import parse
-from trainer.attempts import Outcome
-from trainer.overseer import Overseer
-from trainer.storage import locked
+from trainer.config.overrides import parse
+from trainer.storage import event_folder, run_folder
+from trainer.storage.files import locked
+from trainer.sweep import __main__, job_ledger, job_process, same_sweep, sweep_plan
+from trainer.sweep.progress import Overseer
+from trainer.training.attempt import Outcome
 
 ROOT = Path(__file__).parent.parent
 LINEAR = ["experiment=linear_regression", "device=cpu", "epochs=3"]
@@ -196,12 +197,12 @@ def test_a_retry_begins_where_the_sweep_did(
         assert environment["PYTHONPATH"].split(os.pathsep)[0] == str(ROOT)
 
     monkeypatch.setattr(os, "execve", instead)
-    sweep.main(["retry", "sweep"])
+    __main__.main(["retry", "sweep"])
     assert given == [([f"hydra.sweep.dir={tmp_path / 'sweep'}"], str(home))]
     monkeypatch.chdir(tmp_path)
     home.rmdir()
     capsys.readouterr()
-    assert sweep.main(["retry", "sweep"]) == 2
+    assert __main__.main(["retry", "sweep"]) == 2
     assert f"was begun in {home}, which is no folder here" in capsys.readouterr().err
 
 
@@ -224,7 +225,7 @@ def test_a_damaged_ledger_is_one_line_with_its_name(
     content: bytes, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "sweep.json").write_bytes(content)
-    assert sweep.main(["status", str(tmp_path)]) == 2
+    assert __main__.main(["status", str(tmp_path)]) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"trainer: error: {tmp_path / 'sweep.json'}: ")
     assert reason in err
@@ -238,7 +239,7 @@ def test_odd_metrics_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixtu
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "metrics.jsonl").write_text(text)
     (tmp_path / "2" / "metrics.jsonl").write_bytes(b"\xff\n[1]\n3\n" + b"[" * 100_000)
-    assert sweep.main(["status", str(tmp_path)]) == 0
+    assert __main__.main(["status", str(tmp_path)]) == 0
     first, second, third = (line.split()[2:5] for line in capsys.readouterr().out.splitlines()[1:])
     assert first == ["2", "loss", "0.5"]
     assert second[:2] == ["1", "-"]

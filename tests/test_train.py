@@ -7,11 +7,11 @@ import pytest
 import torch
 from processes import TINY, train
 
-from trainer import checkpoint
 from trainer.data import synthetic
-from trainer.evaluation import Evaluator
 from trainer.models.build import build_model
 from trainer.models.options import VGG
+from trainer.storage import checkpoint
+from trainer.training.evaluation import Evaluator
 
 CPU = torch.device("cpu")
 

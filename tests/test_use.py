@@ -17,19 +17,21 @@ from processes import TINY
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from trainer import checkpoint, evaluate, export, find_lr, job_ledger, predict, sweep_jobs
-from trainer.arguments import compose_run
-from trainer.attempts import attempt
-from trainer.checkpoint import find
-from trainer.comparison import compare_runs
-from trainer.config import Config
+from trainer import evaluate, export, find_lr, predict
+from trainer.config.fields import Config
+from trainer.config.overrides import compose_run
 from trainer.data import synthetic
-from trainer.use import deployed, evaluated
-from trainer.use import trained as trained_models
-from trainer.use.deployed import Deployed
-from trainer.use.places import resolve
-from trainer.use.proof import largest_difference, sample
-from trainer.use.trained import load_trained
+from trainer.inference import deployed, evaluated
+from trainer.inference import trained as trained_models
+from trainer.inference.deployed import Deployed
+from trainer.inference.places import resolve
+from trainer.inference.proof import largest_difference, sample
+from trainer.inference.trained import load_trained
+from trainer.storage import checkpoint
+from trainer.storage.checkpoint import find
+from trainer.storage.comparison import compare_runs
+from trainer.sweep import job_ledger, sweep_jobs
+from trainer.training.attempt import attempt
 
 DOCS = (Path(__file__).parent.parent / "docs" / "use.md").read_text()
 TWO = [*TINY, "epochs=2", "log.progress=none", "scheduler=constant"]
@@ -501,7 +503,7 @@ def test_weights_of_an_fp16_run_are_used_in_fp32_on_a_cpu(made: Path) -> None:
     trained = load_trained(place, {"device": "cpu"})
     assert trained.config.amp == commit.state["fingerprint"]["precision"]
     trained.commit.state["fingerprint"]["precision"] = "fp16"
-    from trainer.use.trained import read_config
+    from trainer.inference.trained import read_config
 
     assert read_config(trained.commit, {"device": "cpu"}).amp == "none"
 

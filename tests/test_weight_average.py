@@ -10,12 +10,12 @@ from processes import TINY, train
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from trainer import checkpoint
-from trainer.arguments import compose_run
-from trainer.build import build_run
-from trainer.evaluation import Evaluator
-from trainer.weight_average import WeightAverage
-from trainer.weights import evaluated_weights
+from trainer.config.overrides import compose_run
+from trainer.storage import checkpoint
+from trainer.storage.weights import evaluated_weights
+from trainer.training.build import build_run
+from trainer.training.evaluation import Evaluator
+from trainer.training.weight_average import WeightAverage
 
 
 def network() -> nn.Module:

@@ -1,9 +1,9 @@
 """`python -m trainer`: train, resume, sweep."""
 
-from trainer import leaving
+from trainer.cli import exit
 
 if __name__ == "__main__":
-    leaving.at_once_on_signals()  # until a run takes them over; importing takes seconds
+    exit.at_once_on_signals()  # until a run takes them over; importing takes seconds
 
 import contextlib
 import os
@@ -11,13 +11,16 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 
-from trainer import __version__, console, door, help_text
-from trainer.arguments import CONF
-from trainer.attempts import FULL_ERROR, USER_ERRORS, attempt, refuse
-from trainer.config import register
-from trainer.launch import Launch
-from trainer.overseer import carry_out_sweep
-from trainer.sweep_task import SweepTask
+from trainer import __version__
+from trainer.cli import console
+from trainer.cli.launch import Launch
+from trainer.config import help_text
+from trainer.config.fields import register
+from trainer.config.overrides import CONF
+from trainer.sweep import door
+from trainer.sweep.progress import carry_out_sweep
+from trainer.sweep.sweep_task import SweepTask
+from trainer.training.attempt import FULL_ERROR, USER_ERRORS, attempt, refuse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     launch = Launch.from_environment()
     if launch.processes == 1:
         return answer(arguments)
-    from trainer.team import again, own_team  # torch takes seconds
+    from trainer.training.processes import again, own_team  # torch takes seconds
 
     if not launch.leads:
         return own_team().follow()
@@ -68,7 +71,7 @@ def carry_out(plan: door.Start | door.Resume | door.Sweep, arguments: Sequence[s
     """Runs what the door let in."""
     command = ["python", "-m", "trainer", *arguments]
     if Launch.from_environment().processes > 1:
-        from trainer.team import own_team
+        from trainer.training.processes import own_team
 
         own_team().board.remember(str(plan.folder))
     if isinstance(plan, door.Resume):
@@ -117,4 +120,4 @@ def hydra_run(task: Callable[..., float | None], arguments: Sequence[str]) -> No
 
 
 if __name__ == "__main__":
-    leaving.leave(main())
+    exit.leave(main())

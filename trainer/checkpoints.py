@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from trainer import checkpoint, console, leaving, storage
-from trainer.comparison import differences, digest, entries
-from trainer.conversion import flat
+from trainer.cli import console, exit
+from trainer.config.saved import flat
+from trainer.storage import checkpoint, files
+from trainer.storage.comparison import differences, digest, entries
 
 EXAMPLES = """\
 examples:
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lines, code = verify(flags.files)
     except (ValueError, OSError) as error:
         console.say(f"trainer: error: {console.one_line(error)}", sys.stderr)
-        return 1 if isinstance(error, storage.DamagedFile | OSError) else 2
+        return 1 if isinstance(error, files.DamagedFile | OSError) else 2
     for line in lines:
         console.say(line, sys.stdout)
     return code
@@ -157,4 +158,4 @@ def _files(place: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    leaving.leave(main())
+    exit.leave(main())

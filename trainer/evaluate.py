@@ -1,19 +1,20 @@
 """`python -m trainer.evaluate`: how good a trained model is, class by class."""
 
-from trainer import leaving
+from trainer.cli import exit
 
 if __name__ == "__main__":
-    leaving.at_once_on_signals()  # files are replaced whole: nothing to save
+    exit.at_once_on_signals()  # files are replaced whole: nothing to save
 
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer import console, storage
-from trainer.attempts import USER_ERRORS, refuse
-from trainer.flags import Parser, use_values
-from trainer.use.places import WEIGHTS, resolve
+from trainer.cli import console
+from trainer.cli.arguments import Parser, use_values
+from trainer.inference.places import WEIGHTS, resolve
+from trainer.storage import files
+from trainer.training.attempt import USER_ERRORS, refuse
 
 EXAMPLES = """\
 examples:
@@ -46,9 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError("name one run folder, checkpoint or sweep; --help shows the usage")
         place = resolve(Path(words.paths[0]), words.flags.weights)
         values = use_values(words.overrides)
-        from trainer.use import record  # torch takes seconds
-        from trainer.use.evaluated import evaluate
-        from trainer.use.trained import load_trained
+        from trainer.inference import record  # torch takes seconds
+        from trainer.inference.evaluated import evaluate
+        from trainer.inference.trained import load_trained
 
         split = words.flags.split
         folder = None
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = json.dumps(found, indent=2) if words.flags.json else "\n".join(result.lines())
         printed = console.say(text, sys.stdout)
         if folder is not None:  # behind the results: a folder that is not ours costs no evaluation
-            storage.make_folder(folder.absolute())
+            files.make_folder(folder.absolute())
             name = result.trained.config.name or result.trained.config.model.name
             record.write(folder, found, result.scores, title=f"{name}, {split} images")
             if not words.flags.json:
@@ -70,4 +71,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    leaving.leave(main())
+    exit.leave(main())

@@ -1,19 +1,20 @@
 """`python -m trainer.export`: a trained model as a file that other programs run."""
 
-from trainer import leaving
+from trainer.cli import exit
 
 if __name__ == "__main__":
-    leaving.at_once_on_signals()  # files are replaced whole: nothing to save
+    exit.at_once_on_signals()  # files are replaced whole: nothing to save
 
 import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer import console, folders
-from trainer.attempts import USER_ERRORS, refuse
-from trainer.flags import Parser, use_values
-from trainer.use.places import WEIGHTS, resolve
+from trainer.cli import console
+from trainer.cli.arguments import Parser, use_values
+from trainer.inference.places import WEIGHTS, resolve
+from trainer.storage import folders
+from trainer.training.attempt import USER_ERRORS, refuse
 
 EXAMPLES = """\
 examples:
@@ -54,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_packages(kinds)
         folder = place.result_folder("export", words.flags.out)
         folders.check_writable(folder)
-        from trainer.use.deployed import export  # torch takes seconds
-        from trainer.use.trained import load_trained
+        from trainer.inference.deployed import export  # torch takes seconds
+        from trainer.inference.trained import load_trained
 
         trained = load_trained(place, values | {"device": "cpu", "amp": "none"})
         head = [trained.title(), *(f"note: {note}" for note in trained.notes)]
@@ -76,4 +77,4 @@ def check_packages(kinds: Sequence[str] | dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    leaving.leave(main())
+    exit.leave(main())

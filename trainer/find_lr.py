@@ -1,9 +1,9 @@
 """`python -m trainer.find_lr`: which learning rates are worth trying."""
 
-from trainer import leaving
+from trainer.cli import exit
 
 if __name__ == "__main__":
-    leaving.at_once_on_signals()  # files are written at the end, whole
+    exit.at_once_on_signals()  # files are written at the end, whole
 
 import json
 import math
@@ -14,14 +14,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import console, door, folders, storage
-from trainer.arguments import compose_run, parse, quoted
-from trainer.attempts import USER_ERRORS, refuse
-from trainer.config import Config
-from trainer.flags import Parser
+from trainer.cli import console
+from trainer.cli.arguments import Parser
+from trainer.config.fields import Config
+from trainer.config.overrides import compose_run, parse, quoted
+from trainer.storage import files, folders
+from trainer.sweep import door
+from trainer.training.attempt import USER_ERRORS, refuse
 
 if TYPE_CHECKING:
-    from trainer.range_test import RangeTest
+    from trainer.training.range_test import RangeTest
 
 EXAMPLES = """\
 examples:
@@ -59,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = configured(words.overrides)
         out: Path = flags.out or Path("outputs/find_lr", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
         folders.check_writable(out)
-        from trainer.range_test import run_range_test  # torch takes seconds
-        from trainer.session import explained
+        from trainer.training.range_test import run_range_test  # torch takes seconds
+        from trainer.training.session import explained
 
         show = console.shows_bar(config.log.progress)
         bar = console.EpochBar(show=show, title="range test", total=flags.updates, done=0)
@@ -85,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bar.close()
         lines = conclusions(test, [w for w in words.overrides if _key(w) not in LEFT_OUT])
         write(out, test, config, lines)
-        from trainer.range_figure import characters
+        from trainer.training.range_figure import characters
 
         text = "\n".join([characters(test, suggested(test)), *lines, f"written: {out}"])
         return 0 if console.say(text, sys.stdout) else 1
@@ -169,13 +171,14 @@ def write(out: Path, test: "RangeTest", config: Config, lines: Sequence[str]) ->
     Raises:
         OSError: If one cannot be written.
     """
-    from trainer import plot, range_figure
+    from trainer.cli import plot
+    from trainer.training import range_figure
 
-    storage.make_folder(out.absolute())
+    files.make_folder(out.absolute())
     suggestion = suggested(test)
     title = f"{config.model.name}, {config.optimizer.name}, batch {config.batch_size}"
     plot.save(range_figure.draw(test, suggestion, f"Range test: {title}"), out / "find_lr.png")
-    storage.write_text(out / "find_lr.csv", range_figure.csv_text(test))
+    files.write_text(out / "find_lr.csv", range_figure.csv_text(test))
     values: dict[str, Any] = {
         "suggestion": suggestion,
         "steepest": test.steepest,
@@ -185,7 +188,7 @@ def write(out: Path, test: "RangeTest", config: Config, lines: Sequence[str]) ->
         "said": list(lines),
         "config": config.to_dict(),
     }
-    storage.write_text(out / "find_lr.json", json.dumps(values, indent=2) + "\n")
+    files.write_text(out / "find_lr.json", json.dumps(values, indent=2) + "\n")
 
 
 def _key(word: str) -> str:
@@ -193,4 +196,4 @@ def _key(word: str) -> str:
 
 
 if __name__ == "__main__":
-    leaving.leave(main())
+    exit.leave(main())

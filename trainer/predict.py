@@ -1,19 +1,19 @@
 """`python -m trainer.predict`: what a trained model takes image files for."""
 
-from trainer import leaving
+from trainer.cli import exit
 
 if __name__ == "__main__":
-    leaving.at_once_on_signals()  # nothing is written
+    exit.at_once_on_signals()  # nothing is written
 
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer import console
-from trainer.attempts import USER_ERRORS, refuse
-from trainer.flags import Parser, use_values
-from trainer.use.places import WEIGHTS, resolve
+from trainer.cli import console
+from trainer.cli.arguments import Parser, use_values
+from trainer.inference.places import WEIGHTS, resolve
+from trainer.training.attempt import USER_ERRORS, refuse
 
 EXAMPLES = """\
 examples:
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError("name a run and at least one image; --help shows the usage")
         place = resolve(Path(words.paths[0]), words.flags.weights)
         values: dict[str, object] = {"amp": "none"} | use_values(words.overrides)
-        from trainer.use import images, predicted  # torch takes seconds
-        from trainer.use.trained import load_trained
+        from trainer.inference import images, predicted  # torch takes seconds
+        from trainer.inference.trained import load_trained
 
         paths = images.find_images(words.paths[1:])
         pictures, errors = images.read_images(paths)
@@ -74,4 +74,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    leaving.leave(main())
+    exit.leave(main())

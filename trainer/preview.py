@@ -3,10 +3,10 @@
 Every curve comes from the function that trains. Needs no data set, no GPU and no torch.
 """
 
-from trainer import leaving
+from trainer.cli import exit
 
 if __name__ == "__main__":
-    leaving.at_once_on_signals()  # there is nothing to save
+    exit.at_once_on_signals()  # there is nothing to save
 
 import argparse
 import json
@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer import console, storage, terminal_plot
-from trainer.arguments import compose_run, jobs, parse, quoted
-from trainer.config import Config
+from trainer.cli import console, terminal_plot
+from trainer.config.fields import Config
+from trainer.config.overrides import compose_run, jobs, parse, quoted
 from trainer.schedules.linter import lint
 from trainer.schedules.schedule import ResolvedSchedule
+from trainer.storage import files
 
 USAGE = """\
 examples:
@@ -70,14 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for curve in curves:
             print(describe(curve))
         if flags.csv:
-            storage.write_text(flags.csv, csv_text(curves))
+            files.write_text(flags.csv, csv_text(curves))
         if flags.png:
-            from trainer.plot import draw_lrs  # matplotlib takes half a second
+            from trainer.cli.plot import draw_lrs  # matplotlib takes half a second
 
             draw_lrs(flags.png, [(c.label, c.lrs, c.steps_per_epoch) for c in curves])
         sys.stdout.flush()
     except BrokenPipeError:  # piped into something that has read enough
-        leaving.silence(sys.stdout)
+        exit.silence(sys.stdout)
     except (ValueError, OSError) as error:
         print(f"trainer: error: {console.one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
@@ -166,4 +167,4 @@ def csv_text(curves: Sequence[PreviewCurve]) -> str:
 
 
 if __name__ == "__main__":
-    leaving.leave(main())
+    exit.leave(main())

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from trainer import checkpoint, console, leaving, storage
-from trainer.comparison import compare_runs, digest, entries
-from trainer.processes import TrainerProcess
+from trainer.cli import console, exit
+from trainer.cli.forked import TrainerProcess
+from trainer.storage import checkpoint, files
+from trainer.storage.comparison import compare_runs, digest, entries
 
 EXAMPLES = """\
 examples:
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if flags.folder is not None:
             if folder.exists() and any(folder.iterdir()):
                 raise FileExistsError(f"--folder={folder}: is not empty")
-            storage.make_folder(folder.absolute())
+            files.make_folder(folder.absolute())
         same = verify(overrides, flags.kills, seed, folder.resolve(), within=flags.within)
     except KeyboardInterrupt as stop:
         return 143 if stop.args else 130
@@ -223,7 +224,7 @@ def _killed_run(
 
 def _check_whole(run: Path) -> None:
     for file in (run / checkpoint.FOLDER).glob("*.pt"):
-        storage.read_sealed(file)
+        files.read_sealed(file)
 
 
 def _second_untouched(command: list[str], folder: Path) -> None:
@@ -246,4 +247,4 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _terminated)
-    leaving.leave(main())
+    exit.leave(main())

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from trainer.arguments import compose_run
-from trainer.board import Board
-from trainer.device import choose_device
-from trainer.distributed import ALONE, Peers
-from trainer.launch import Launch
-from trainer.preparation import prepare
+from trainer.cli.launch import Launch
+from trainer.config.overrides import compose_run
+from trainer.training.device import choose_device
+from trainer.training.peers import ALONE, Peers
+from trainer.training.preparation import prepare
+from trainer.training.rendezvous import Board
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from trainer.device import set_determinism
+from trainer.training.device import set_determinism
 
 Row = dict[str, Any]
 

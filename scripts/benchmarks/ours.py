@@ -8,11 +8,11 @@ import torch
 from benchmarks.measure import Contestant
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import EpochTable, epoch_table
-from trainer.engine import EagerEngine
-from trainer.graph import GraphEngine, StaticUpdate
-from trainer.record import Record
-from trainer.signals import StopRequest
-from trainer.train import Training
+from trainer.training.graph import GraphEngine, StaticUpdate
+from trainer.training.loop import Training
+from trainer.training.record import Record
+from trainer.training.signals import StopRequest
+from trainer.training.update import EagerEngine
 
 
 def ours(name: str, run: Any, folder: Path) -> Contestant:

@@ -53,8 +53,8 @@ def by_batch(
     import torch
 
     from benchmarks.ours import ours
-    from trainer.arguments import compose_run
-    from trainer.build import build_run
+    from trainer.config.overrides import compose_run
+    from trainer.training.build import build_run
 
     block = setting.steps * setting.batch_size
     images = max(2 * max(batches), 2 * block)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.arguments import compose_run
+from trainer.config.overrides import compose_run
 from trainer.data.cifar10_files import provide
 
 SGD = {"lr": 0.04, "momentum": 0.9, "weight_decay": 5e-4}
@@ -56,7 +56,7 @@ class Setting:
         Raises:
             SystemExit: If an epoch has fewer updates than a block.
         """
-        from trainer.build import build_run
+        from trainer.training.build import build_run
 
         run = build_run(compose_run(self.arguments(*overrides)).config)
         if run.steps_per_epoch < self.steps:

@@ -8,8 +8,8 @@ from typing import Any
 
 from omegaconf.errors import OmegaConfBaseException
 
-from trainer.config import Config
-from trainer.conversion import to_object, typed
+from trainer.config.fields import Config
+from trainer.config.saved import to_object, typed
 from trainer.report.discovery import find_runs
 from trainer.report.records import read_json, read_rows, read_yaml
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from studies.reuse import Accepted
 from studies.wanted import SECTIONS, Section, is_label
-from trainer.code_hash import code_sha256
 from trainer.report.screen import lines
 from trainer.report.write import report
+from trainer.training.code_hash import code_sha256
 
 HOW = """\
 Each run has all its epochs, and at every update the LR that its schedule gives today.

@@ -13,11 +13,12 @@ from torch import __version__ as torch_version
 from studies.found import Finished
 from studies.training import first_row, train_first_epoch
 from studies.wanted import Wanted
-from trainer import device, storage
-from trainer.code_hash import code_sha256
-from trainer.config import Config
-from trainer.conversion import identity
+from trainer.config.fields import Config
+from trainer.config.saved import identity
 from trainer.report.records import read_json, read_text
+from trainer.storage import files
+from trainer.training import device
+from trainer.training.code_hash import code_sha256
 
 EXACT = ("train/loss", "train/accuracy", "test/loss", "test/accuracy", "lr")
 THREADS = re.compile(r", (\d+) threads?$")
@@ -134,7 +135,7 @@ def _differs(wanted: Wanted, run: Finished, proofs: Proofs) -> str | None:
         if not proofs.train:
             return "not proven: older code made it; without --no-run its first epoch is trained"
         known[question] = _differing_epoch(wanted, run)
-        storage.write_text(proofs.path, json.dumps(known, indent=1))
+        files.write_text(proofs.path, json.dumps(known, indent=1))
     return known[question]
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainer import device
-from trainer.arguments import compose_run
-from trainer.config import Config
+from trainer.config.fields import Config
+from trainer.config.overrides import compose_run
+from trainer.training import device
 
 # The documents' eight curves; then document 003's two remarks: twice the batch, with the same LR
 # and with one scaled along, and each of the two initial LRs under the other schedule; then the

@@ -1,9 +1,9 @@
 """`python -m trainer.report`: compare runs. Reads their files only; needs no torch."""
 
-from trainer import leaving
+from trainer.cli import exit
 
 if __name__ == "__main__":
-    leaving.at_once_on_signals()  # files are replaced whole: nothing to save
+    exit.at_once_on_signals()  # files are replaced whole: nothing to save
 
 import argparse
 import math
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from trainer import console
+from trainer.cli import console
 from trainer.report.analysis import TARGET
 from trainer.report.screen import lines
 from trainer.report.write import report
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = report(flags.folders, flags.output, _target(flags.target), arguments)
         print("\n".join(lines(written)), flush=True)
     except BrokenPipeError:  # piped into something that has read enough
-        leaving.silence(sys.stdout)
+        exit.silence(sys.stdout)
     except (ValueError, OSError) as error:
         print(f"trainer: error: {console.one_line(error)}", file=sys.stderr)
         mistakes = ValueError | FileExistsError | NotADirectoryError
@@ -86,4 +86,4 @@ def _target(text: str | None) -> float | None:
 
 
 if __name__ == "__main__":
-    leaving.leave(main())
+    exit.leave(main())

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from trainer.plot import DPI
+from trainer.cli.plot import DPI
 from trainer.report import curves_figure, dots_figure
 from trainer.report.analysis import Report
 from trainer.report.sentences import measure

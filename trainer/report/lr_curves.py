@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from trainer.config import MOST_UPDATES
+from trainer.config.fields import MOST_UPDATES
 from trainer.report.records import is_number
 
 MOST_POINTS = 1000

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.conversion import ASKED_FOR, RUNTIME
+from trainer.config.saved import ASKED_FOR, RUNTIME
 from trainer.report.records import plain
 from trainer.report.runs import Run
 

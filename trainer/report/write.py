@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer import storage
 from trainer.report import markdown, page, spreadsheet
 from trainer.report.analysis import Report, analyse
 from trainer.report.discovery import find_runs
 from trainer.report.provenance import Provenance, provenance
 from trainer.report.runs import read_run
+from trainer.storage import files
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def _write(result: Report, made: Provenance, output: Path) -> list[Path]:
         "report.csv": spreadsheet.text(result),
     }
     for name, text in texts.items():
-        storage.write_text(output / name, text)
+        files.write_text(output / name, text)
     for picture in shown:
-        storage.write(output / f"{picture.name}.png", picture.png())
+        files.write(output / f"{picture.name}.png", picture.png())
     return [output / name for name in (*texts, *(f"{p.name}.png" for p in shown))]

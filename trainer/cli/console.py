@@ -1,0 +1,215 @@
+"""What a run says: lines on the screen and in trainer.log, and a progress bar on a terminal."""
+
+import contextlib
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from trainer.cli import exit
+from trainer.config.metrics import Task
+
+# Only this process draws. tqdm's own lock is for several, and a killed process would leave it
+# behind for Python to complain about.
+tqdm.set_lock(threading.RLock())
+log = logging.getLogger("trainer")
+FILE_ONLY = {"file_only": True}  # for `extra`: what the command itself prints in its own words
+
+
+def say(text: str, stream: TextIO | None) -> bool:
+    """Prints a line above a progress bar; what cannot be printed must not stop a run.
+
+    Returns:
+        Whether it was printed, or its reader has gone and nobody misses it.
+    """
+    if stream is None:  # started without one
+        return True
+    try:
+        tqdm.write(text, file=stream)
+        stream.flush()
+    except UnicodeEncodeError:  # a terminal for ASCII
+        return say(text.encode("ascii", "backslashreplace").decode(), stream)
+    except (BrokenPipeError, ValueError):  # the reader has gone, or the stream is closed
+        exit.silence(stream)
+    except OSError:  # a full disk behind a redirection
+        return False
+    return True
+
+
+class _Screen(logging.Handler):
+    """Prints plain lines on standard output, above a progress bar where there is one."""
+
+    failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one line; says once where it cannot."""
+        if getattr(record, "file_only", False):
+            return
+        to_errors = record.levelno >= logging.WARNING
+        printed = say(self.format(record), sys.stderr if to_errors else sys.stdout)
+        if not printed and not self.failed:
+            self.failed = True
+            name = "standard error" if to_errors else "standard output"
+            log.warning("warning: %s cannot be written; the lines are in trainer.log", name)
+
+
+class _LogFile(logging.FileHandler):
+    """`trainer.log`; a disk that is full for a while costs lines, not the run."""
+
+    failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Says once what cannot be written, and why."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self.failed:
+            self.failed = True
+            reason = error.strerror or str(error)
+            say(f"warning: {self.baseFilename}: {reason}; lines are missing there", sys.stderr)
+
+    def close(self) -> None:
+        """Closes the file, whether or not its last line could be written."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message, with the file it is about."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(text.split())
+
+
+def _show_warning(message: Warning | str, *where: object) -> None:
+    """A library's warning as a line of ours, without the line of its code."""
+    del where
+    log.warning("warning: %s", " ".join(str(message).split()))
+
+
+@contextmanager
+def logging_to(folder: Path, *, quiet: bool) -> Generator[None]:
+    """Sends what the run says to the screen and to `trainer.log` in the run folder.
+
+    Args:
+        folder: The run folder.
+        quiet: Print warnings and errors only; the file gets everything.
+    """
+    screen = _Screen(logging.WARNING if quiet else logging.INFO)
+    file = _LogFile(folder / "trainer.log", encoding="utf-8", errors="backslashreplace")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.handlers[:] = [screen, file]
+    shown, warnings.showwarning = warnings.showwarning, _show_warning
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
+        log.handlers.clear()
+        file.close()
+
+
+@contextmanager
+def silent() -> Generator[None]:
+    """Says nothing: another process speaks for this one."""
+    before = log.disabled
+    shown, warnings.showwarning = warnings.showwarning, _show_warning
+    log.disabled = True
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
+        log.disabled = before
+
+
+class EpochBar:
+    """A tqdm bar over the updates of an epoch; does nothing unless it is wanted.
+
+    Args:
+        show: Whether to draw it.
+        title: In front of the bar.
+        total: Updates in the epoch.
+        done: Updates already completed.
+    """
+
+    failed = False  # one attempt is enough
+
+    def __init__(self, *, show: bool, title: str, total: int, done: int) -> None:
+        self._bar: tqdm[Any] | None = None
+        if show and not EpochBar.failed:
+            with self._drawing():
+                self._bar = tqdm(
+                    total=total, initial=done, desc=title, unit="step", leave=False, file=sys.stderr
+                )
+
+    @contextmanager
+    def _drawing(self) -> Generator[None]:
+        """A terminal that has gone takes the bar with it, not the run."""
+        try:
+            yield
+        except (OSError, ValueError):
+            self._bar, EpochBar.failed = None, True
+
+    def advance(self) -> None:
+        """One update is done."""
+        if self._bar is not None:
+            with self._drawing():
+                self._bar.update()
+
+    def loss(self, value: float) -> None:
+        """Shows the newest loss."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
+
+    def close(self) -> None:
+        """Removes the bar."""
+        if self._bar is not None:
+            with self._drawing():
+                self._bar.close()
+
+
+def epoch_line(row: Mapping[str, float], split: str, epochs: int, task: Task) -> str:
+    """What an epoch came to, in one line.
+
+    Args:
+        row: Its metrics.
+        split: `val` or `test`, whichever is evaluated.
+        epochs: Planned length of the run.
+        task: What is learned.
+    """
+    score = task.score
+    line = (
+        f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}"
+        f"  lr {row['lr']:<9.4g}"
+        f"  train loss {row['train/loss']:.4f} {score} {task.written(row[f'train/{score}'])}"
+    )
+    if f"{split}/loss" in row:
+        evaluated = task.written(row[f"{split}/{score}"])
+        line += f"  {split} loss {row[f'{split}/loss']:.4f} {score} {evaluated}"
+    line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} {task.examples}/s"
+    if row["skipped_updates"]:
+        line += f"  {int(row['skipped_updates'])} updates skipped"
+    return line
+
+
+def duration(seconds: float) -> str:
+    """A time in words: `8.2 s`, `12 min`, `3 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def shows_bar(progress: str) -> bool:
+    """Whether `log.progress` means a bar here."""
+    if sys.stderr is None:  # pyright: ignore  # started without one
+        return False
+    return progress == "bar" or (progress == "auto" and sys.stderr.isatty())

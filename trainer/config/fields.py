@@ -1,0 +1,238 @@
+"""A run's configuration: its dataclass, its cross-field checks, and how it is read."""
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from trainer.config.metrics import TASKS, Task
+from trainer.config.run_options import (
+    CheckpointOptions,
+    EarlyStoppingOptions,
+    LogOptions,
+    at_least,
+    one_of,
+)
+from trainer.data import options as data_options
+from trainer.models import options as model_options
+from trainer.optimizers import options as optimizer_options
+from trainer.schedules import options as schedule_options
+from trainer.schedules.horizon import CHOICES as HORIZON_CHOICES
+from trainer.schedules.schedule import ResolvedSchedule, Schedule
+
+GROUPS: dict[str, Mapping[str, type[Any]]] = {
+    "data": data_options.OPTIONS,
+    "model": model_options.OPTIONS,
+    "optimizer": optimizer_options.OPTIONS,
+    "scheduler": schedule_options.OPTIONS,
+}
+MOST_UPDATES = 10_000_000  # each one's LR is recorded
+CHOICES: dict[str, tuple[str, ...]] = {
+    "loss": tuple(TASKS),
+    "amp": ("auto", "none", "bf16", "fp16"),
+    "engine": ("auto", "eager", "graph"),
+    "on_horizon_change": ("error", *HORIZON_CHOICES),
+    "on_process_change": ("error", "continue"),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Config:
+    """One run.
+
+    Attributes:
+        name: A name for the run in reports; null: none.
+        epochs: Passes over the training images.
+        batch_size: Images per update, all processes together.
+        accumulate: Micro-batches that a batch is split into; must divide it. Batch norm takes the
+            statistics of each by itself.
+        seed: Decides initial weights, order, crops and flips.
+        device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:N`.
+        amp: `auto`, `none`, `bf16`, `fp16` (with GradScaler, CUDA only).
+        engine: `graph` (each update is one CUDA graph), `eager`; `auto`: graph where it applies.
+        deterministic: Only kernels that repeat bit for bit.
+        clip_norm: Largest norm of the gradient; null: not clipped.
+        loss: `cross_entropy` for classes, `mse` (mean squared error) for values.
+        label_smoothing: Share of each label that is spread over all classes, in [0, 1).
+        mixup: Blend each training image with another of its batch, by a share drawn from
+            Beta(mixup, mixup) for each batch; 0: not. The published runs have 1 on CIFAR-10.
+        ema: Decay of the moving average of the weights, in (0, 1), e.g. 0.999; what is evaluated,
+            and kept as the best, is then the average. null: none.
+        test_time_flip: Evaluate by the mean of the logits of each image and its mirror image.
+        evaluate_every: Evaluate after every n epochs, and after the last.
+        resume: Run folder or checkpoint to go on from; `auto`: this folder's, if it has one.
+        init: Checkpoint to take the initial weights from.
+        on_horizon_change: What the schedule does if a resumed run gets another length.
+        on_process_change: `continue` lets another number of processes go on with a run, which is
+            not bit for bit; `error` refuses.
+        data: Data set and loader.
+        model: Network.
+        optimizer: Optimizer and parameter groups.
+        scheduler: Learning-rate schedule.
+        checkpoint: When to commit.
+        early_stopping: When to end before the last epoch.
+        log: What to show.
+    """
+
+    name: str | None = None
+    epochs: int = 30
+    batch_size: int = 128
+    accumulate: int = 1
+    seed: int = 0
+    device: str = "auto"
+    amp: str = "auto"
+    engine: str = "auto"
+    deterministic: bool = True
+    clip_norm: float | None = None
+    loss: str = "cross_entropy"
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    ema: float | None = None
+    test_time_flip: bool = False
+    evaluate_every: int = 1
+    resume: str | None = None
+    init: str | None = None
+    on_horizon_change: str = "error"
+    on_process_change: str = "error"
+    data: data_options.DataOptions = MISSING
+    model: model_options.ModelOptions = MISSING
+    optimizer: optimizer_options.OptimizerOptions = MISSING
+    scheduler: Schedule = MISSING
+    checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
+    early_stopping: EarlyStoppingOptions = field(default_factory=EarlyStoppingOptions)
+    log: LogOptions = field(default_factory=LogOptions)
+
+    def check(self) -> None:
+        """Raises ValueError, naming the key, for the first value that cannot be."""
+        for key in ("epochs", "batch_size", "accumulate", "evaluate_every"):
+            at_least(key, getattr(self, key), 1)
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed={self.seed}: must be in 0..2^63-1")
+        for key, choices in CHOICES.items():
+            one_of(key, getattr(self, key), choices)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"device={self.device}: must be auto, cpu, cuda or cuda:N")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate={self.accumulate}: must divide batch_size={self.batch_size}"
+            )
+        if self.clip_norm is not None and not (
+            math.isfinite(self.clip_norm) and self.clip_norm > 0
+        ):
+            raise ValueError(f"clip_norm={self.clip_norm}: must be above 0, or null")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing={self.label_smoothing}: must be in [0, 1)")
+        if not (math.isfinite(self.mixup) and self.mixup >= 0):
+            raise ValueError(f"mixup={self.mixup}: must be at least 0")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"ema={self.ema}: must be between 0 and 1, or null")
+        for key in (*GROUPS, "checkpoint", "early_stopping", "log"):
+            getattr(self, key).check(key)
+        self._check_task()
+        monitor, names = self.checkpoint.monitor, self.metric_names()
+        if monitor != "auto":
+            one_of("checkpoint.monitor", monitor, ("auto", *names))
+
+    def _check_task(self) -> None:
+        """Data, model and loss must be for the same task."""
+        data, model = self.data.name, self.model.name
+        classes = bool(self.data.classes())
+        if classes != (self.loss == "cross_entropy"):
+            raise ValueError(
+                f"loss={self.loss}: data={data} has {'classes' if classes else 'values'}; set "
+                f"loss={'cross_entropy' if classes else 'mse'}"
+            )
+        if isinstance(self.model, model_options.Linear) is classes:
+            raise ValueError(
+                f"model={model}: does not fit data={data}; "
+                + ("linear is for values" if classes else "model=linear does")
+            )
+        for key in ("label_smoothing", "mixup", "test_time_flip"):
+            if getattr(self, key) and not classes:
+                raise ValueError(f"{key}={getattr(self, key)}: is for images, not for data={data}")
+
+    def task(self) -> Task:
+        """What is learned."""
+        return TASKS[self.loss]
+
+    def split(self) -> str:
+        """What is evaluated after an epoch: `val` if images were kept out for it, else `test`."""
+        return "val" if self.data.val_size else "test"
+
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics that the run produces, the one that `auto` means first."""
+        return self.task().metrics(self.split())
+
+    def higher_is_better(self, metric: str) -> bool:
+        """Whether more of a metric is better."""
+        return self.task().higher_is_better(metric)
+
+    def monitored(self) -> str:
+        """The metric that decides which weights are the best."""
+        name = self.checkpoint.monitor
+        return self.metric_names()[0] if name == "auto" else name
+
+    def direction(self) -> str:
+        """Which way the monitored metric is better: `maximize` or `minimize`."""
+        return "maximize" if self.higher_is_better(self.monitored()) else "minimize"
+
+    def steps_per_epoch(self) -> int:
+        """Updates in an epoch.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        images = self.data.training_images()
+        whole, rest = divmod(images, self.batch_size)
+        steps = whole if self.data.drop_last or not rest else whole + 1
+        if steps == 0:
+            raise ValueError(
+                f"batch_size={self.batch_size}: is more than the {images} training "
+                f"{self.task().examples}; lower "
+                "it or set data.drop_last=false"
+            )
+        return steps
+
+    def resolve_schedule(self) -> ResolvedSchedule:
+        """The schedule over the whole run, as the preview shows it and a new run trains with it.
+
+        Raises:
+            ValueError: If it does not fit the run.
+        """
+        steps = self.steps_per_epoch()
+        updates = self.epochs * steps
+        if updates > MOST_UPDATES:
+            raise ValueError(
+                f"epochs={self.epochs}: is {updates} updates, more than {MOST_UPDATES}"
+            )
+        resolved = self.scheduler.resolve(steps, updates)
+        if (tracker := resolved.plateau) is not None:
+            tracker.option.monitored(dict.fromkeys(self.metric_names(), 0.0), tracker.key)
+        return resolved
+
+    def anchor(self) -> None:
+        """Makes the paths absolute, so that the run goes on from whichever folder it is resumed."""
+        self.data.anchor()
+        if self.init:
+            self.init = str(Path(self.init).expanduser().absolute())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists and values."""
+        return dataclasses.asdict(self)
+
+
+@functools.cache
+def register() -> None:
+    """Makes the dataclasses known to Hydra as the schemas of `conf/`."""
+    store = ConfigStore.instance()
+    store.store(group="schema", name="config", node=Config)
+    for group, options in GROUPS.items():
+        for name, option in options.items():
+            store.store(group=f"schema/{group}", name=name, node=option)

@@ -1,0 +1,247 @@
+"""The command line, before Hydra sees it: quoting, key check, nearest names, composition."""
+
+import difflib
+import functools
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from trainer.config.fields import GROUPS, Config, register
+from trainer.config.saved import flat, to_object
+
+HERE = Path(__file__).resolve().parent.parent
+# In a wheel the configuration lies inside the package, in a checkout beside it.
+CONF = HERE / "conf" if (HERE / "conf" / "config.yaml").exists() else HERE.parent / "conf"
+GROUP_NAMES = (*GROUPS, "experiment", "search")
+PATH_KEYS = re.compile(
+    r"\+{0,2}(resume|init|name|data\.root|data\.url|hydra\.(run|sweep)\.dir|(.+\.)?formula)"
+)
+SWEPT_KEYS = ("init", "name")  # a comma in these separates the values of a sweep
+COMMANDS = (
+    *("preview", "checkpoints", "verify_resume", "report", "sweep"),
+    *("evaluate", "predict", "export", "find_lr"),
+)
+
+
+def quoted(argument: str) -> str:
+    """An override whose value, if it is a path or a formula, Hydra's grammar cannot misread."""
+    key, equals, value = argument.partition("=")
+    if not equals or not PATH_KEYS.fullmatch(key) or value in ("", "null", "auto"):
+        return argument
+    if key in SWEPT_KEYS and "," in value and " " not in value:
+        return argument
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return argument
+    return f"{key}={quote(value)}"
+
+
+def quote(value: str) -> str:
+    """A string as Hydra's grammar takes it literally."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    return f"'{escaped}{chr(92) * trailing}'"
+
+
+def parse(arguments: Sequence[str]) -> list[Override]:
+    """The overrides that the arguments say.
+
+    Raises:
+        ValueError: If one is not of the form key=value.
+    """
+    parser = OverridesParser.create()
+    overrides: list[Override] = []
+    for argument in arguments:
+        if argument.startswith("-"):
+            raise ValueError(f"{argument}: there is no such option; see --help")
+        if "=" not in argument and not argument.startswith("~"):
+            raise ValueError(f"{argument}: is not of the form key=value{_meant(argument)}")
+        try:
+            overrides += parser.parse_overrides([argument])
+        except HydraException as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{argument}: cannot be read: {reason}; try quotes") from error
+    return overrides
+
+
+def _meant(argument: str) -> str:
+    if argument in COMMANDS:
+        return f"; the command is python -m trainer.{argument}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A configuration, and what Hydra will do with it.
+
+    Attributes:
+        config: The run.
+        run_dir: Where a single run goes.
+        sweep_dir: Where a sweep goes.
+        job_dir: Where the job goes within the sweep's folder.
+        hydra: Hydra's own configuration.
+    """
+
+    config: Config
+    run_dir: Path
+    sweep_dir: Path
+    job_dir: Path
+    hydra: DictConfig
+
+
+def jobs(overrides: Sequence[Override]) -> Iterator[list[str]]:
+    """The overrides of each job of a sweep, in Hydra's order."""
+    choices: list[list[str]] = []
+    for override in overrides:
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            choices.append([f"{key}={value}" for value in _values(override)])
+        else:
+            choices.append([override.input_line or ""])
+    return map(list, itertools.product(*choices))
+
+
+def _values(override: Override) -> list[str]:
+    """The values of one key in a sweep, as Hydra's grammar writes them."""
+    value = override.value()
+    if isinstance(value, Glob):
+        group = override.key_or_group
+        names = value.filter(options(group)) if group in GROUP_NAMES else []
+        if not names:
+            raise ValueError(f"{override.input_line}: matches no {group}")
+        return names
+    if override.is_interval_sweep():
+        raise ValueError(f"{override.input_line}: has no end of values; list them, or use range()")
+    values = list(override.sweep_string_iterator())
+    if not values:
+        raise ValueError(f"{override.input_line}: has no values")
+    return values
+
+
+def compose_run(arguments: Sequence[str], number: int = 0) -> Composed:
+    """Composes one run, checked to the last value.
+
+    Args:
+        arguments: Quoted overrides without sweeps.
+        number: Its place in a sweep.
+
+    Raises:
+        ValueError: In one line, for an unknown key or option or an impossible value.
+    """
+    overrides = parse(arguments)
+    for override in overrides:
+        _check_form(override)
+    groups = [o for o in overrides if _is_group(o)]
+    for override in groups:
+        _check_option(override)
+    known = _keys(tuple(str(o.input_line) for o in groups))
+    for override in overrides:
+        if not _is_group(override):
+            _check_key(override, known)
+    whole = _compose(list(arguments), hydra=True)
+    hydra = whole.hydra
+    with read_write(hydra):
+        hydra.job.num, hydra.job.id = number, str(number)
+    run_dir, sweep_dir = Path(str(hydra.run.dir)), Path(str(hydra.sweep.dir))
+    job_dir = Path(str(hydra.sweep.subdir))
+    with open_dict(whole):
+        del whole["hydra"]
+    return Composed(to_object(whole), run_dir, sweep_dir, job_dir, hydra)
+
+
+@functools.cache
+def _keys(groups: tuple[str, ...]) -> list[str]:
+    """The keys that there are under a choice of options; the jobs of a sweep often share it."""
+    plain = _compose(list(groups), hydra=False)
+    return list(flat(OmegaConf.to_container(plain, resolve=False)))  # pyright: ignore
+
+
+def _compose(arguments: list[str], *, hydra: bool) -> DictConfig:
+    register()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3", job_name="trainer"):
+            return compose("config", overrides=arguments, return_hydra_config=hydra)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(_one_line(error, arguments)) from error
+
+
+def _one_line(error: BaseException, arguments: Sequence[str]) -> str:
+    """The innermost reason, behind the argument that it belongs to."""
+    reason: BaseException = error
+    while reason.__cause__ is not None:
+        reason = reason.__cause__
+    first, *more = str(reason).splitlines()
+    text = f"{first} {more[0]}" if more and first.endswith(":") else first
+    key = getattr(reason, "full_key", None)
+    for argument in reversed(arguments):  # the last one of several for a key counts
+        name = argument.partition("=")[0].lstrip("+")
+        if name == key or f"'{name}'" in str(error) or argument in str(error):
+            return f"{argument}: {text}"
+    return f"{key}: {text}" if key else text
+
+
+def _is_group(override: Override) -> bool:
+    return override.key_or_group in GROUP_NAMES or override.package is not None
+
+
+def _check_form(override: Override) -> None:
+    line = override.input_line
+    if override.is_sweep_override():
+        raise ValueError(f"{line}: several values are a sweep; add -m")
+    if override.is_delete():
+        raise ValueError(f"{line}: a key cannot be deleted; set it to null")
+
+
+def _check_option(override: Override) -> None:
+    group, value = override.key_or_group, override.value()
+    if group not in GROUP_NAMES:
+        raise ValueError(
+            f"{override.input_line}: there is no group {group}{near(group, GROUP_NAMES)}"
+        )
+    known = options(group)
+    if group in ("experiment", "search") and value is None:
+        return
+    if not isinstance(value, str) or value not in known:
+        text = f"{override.input_line}: there is no {group} {value}"
+        meant = near(str(value), known) or "."
+        raise ValueError(f"{text}{meant} Choose one of: {', '.join(known)}")
+
+
+def _check_key(override: Override, known: Sequence[str]) -> None:
+    key = override.key_or_group
+    if key in known or key.startswith("hydra.") or key == "hydra":
+        return
+    if any(name.startswith(f"{key}.") for name in known):
+        raise ValueError(f"{override.input_line}: {key} holds several keys; set {key}.<key>")
+    if "/" in key:
+        return  # a group of Hydra's own, such as hydra/launcher
+    raise ValueError(
+        f"{override.input_line}: there is no key {key}{near(key, [*GROUP_NAMES, *known])}"
+    )
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """`; did you mean ...?`, or nothing."""
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if not found:  # the last part alone: `gama` for `scheduler.gamma`
+        tails = {k.rpartition(".")[2]: k for k in known}
+        last = difflib.get_close_matches(name.rpartition(".")[2], list(tails), n=1, cutoff=0.6)
+        found = [tails[tail] for tail in last]
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def options(group: str) -> list[str]:
+    """What `<group>=` may name."""
+    folder = CONF / group
+    files = sorted(folder.glob("**/*.yaml"))
+    return [file.relative_to(folder).with_suffix("").as_posix() for file in files]

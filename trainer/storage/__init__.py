@@ -1,0 +1,1 @@
+"""Bytes that survive: atomic writes, locks, checkpoints, run folders."""

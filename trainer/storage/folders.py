@@ -1,0 +1,99 @@
+"""Whose a folder is, and how a run or a sweep takes one for itself."""
+
+import contextlib
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+from trainer.storage import files
+
+# What a run leaves in its folder, the lock and the log aside: those two also come from a run that
+# was refused.
+OURS = ("summary.json", "metrics.jsonl", "lr.csv", "config.yaml", "tensorboard")
+COMMITS = ("checkpoints/*.pt", "checkpoints/*.superseded", "*/checkpoints/*.pt")
+
+
+def belongs_to_a_run(folder: Path) -> bool:
+    """Whether a run, or a sweep's run one folder down, has committed here.
+
+    Every run does so before its first update.
+    """
+    return any(next(folder.glob(pattern), None) is not None for pattern in COMMITS)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Generator[None]:
+    """Makes a folder and holds it for this process.
+
+    Raises:
+        BlockingIOError: If another process holds it; names its pid and host.
+        OSError: If it cannot be made.
+    """
+    with files.locked(folder):
+        yield
+
+
+def check_writable(folder: Path) -> None:
+    """Makes nothing: what writes there at its end finds out before it begins.
+
+    Raises:
+        NotADirectoryError: If a file stands in the way.
+        PermissionError: If it can neither be written to nor made.
+    """
+    whole = folder.absolute()
+    there = next(place for place in (whole, *whole.parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{folder}: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder}: {there} cannot be written to")
+
+
+def reserve(folder: Path, key: str, *, explicit: bool, locks: contextlib.ExitStack) -> Path:
+    """Takes a folder for something new.
+
+    Args:
+        folder: What was asked for.
+        key: The key that names it, for messages.
+        explicit: The user named it; otherwise it is a time stamp, and a clash gets a suffix.
+        locks: Gets the folder's lock.
+
+    Raises:
+        NotADirectoryError: If a file stands in the way.
+        FileExistsError: If the folder belongs to another run, or holds files of the same names.
+        BlockingIOError: If another process works in it.
+        ValueError: If it cannot be made.
+    """
+    for parent in (folder, *folder.parents):
+        if parent.exists() and not parent.is_dir():
+            raise NotADirectoryError(f"{key}={folder}: {parent} is a file")
+    candidate, number = folder.resolve(), 1
+    while True:
+        try:
+            if (reason := _taken(candidate)) is None:
+                with contextlib.ExitStack() as attempt:
+                    attempt.enter_context(locked(candidate))
+                    # Once more: it may have been a run's that has just ended.
+                    if (reason := _taken(candidate)) is None:
+                        locks.push(attempt.pop_all())
+                        return candidate
+            if explicit:
+                raise FileExistsError(f"{key}={folder}: {reason}")
+        except BlockingIOError:
+            if explicit:
+                raise
+        except (PermissionError, FileNotFoundError) as error:
+            raise ValueError(f"{key}={folder}: cannot be made: {error.strerror}") from error
+        number += 1
+        candidate = folder.resolve().with_name(f"{folder.name}_{number}")
+
+
+def _taken(folder: Path) -> str | None:
+    """Why a folder cannot be a new run's; None: it can."""
+    if belongs_to_a_run(folder):
+        return (
+            f"belongs to another run; resume={folder} goes on with it, another folder starts a "
+            "new one"
+        )
+    if found := [name for name in OURS if (folder / name).exists()]:
+        return f"holds {', '.join(found)}, which a run would overwrite; choose another folder"
+    return None

@@ -1,0 +1,1 @@
+"""Many runs: planned, started, watched and summed up."""

@@ -1,0 +1,125 @@
+"""A run at its beginning, built from its configuration."""
+
+import random
+
+import torch
+from torch import nn
+from torch.amp.grad_scaler import GradScaler
+
+from trainer.config.fields import Config
+from trainer.data.build import build_loader, load_data
+from trainer.data.device_loader import DeviceLoader
+from trainer.data.image_set import ImageSet
+from trainer.data.value_loader import ValueLoader
+from trainer.models.build import build_model
+from trainer.optimizers.build import build_optimizer
+from trainer.schedules.lr_schedule import LRSchedule
+from trainer.training.device import choose_device, choose_engine, choose_precision, set_determinism
+from trainer.training.evaluation import Evaluator
+from trainer.training.graph import CapturedEvaluator, GraphEngine, StaticUpdate
+from trainer.training.history import History, Progress
+from trainer.training.losses import build_objective
+from trainer.training.peers import ALONE, Peers
+from trainer.training.random_state import seed_apart
+from trainer.training.run import Run
+from trainer.training.update import EagerEngine, Engine, EpochSums, Update
+from trainer.training.weight_average import WeightAverage
+
+
+def build_run(config: Config, peers: Peers = ALONE) -> Run:
+    """A run at its beginning; several processes are not connected yet.
+
+    Raises:
+        ValueError: If the configuration does not fit the machine or the data.
+        FileNotFoundError: If the data set is missing.
+    """
+    set_determinism(config.deterministic)
+    device = choose_device(config.device, peers.launch)
+    precision = choose_precision(config.amp, device)
+    data = load_data(config.data)
+    steps = config.steps_per_epoch()
+    loader = build_loader(
+        config.data,
+        data.train,
+        device,
+        config.batch_size,
+        mixup=config.mixup > 0,
+        share=(peers.rank, peers.count),
+    )
+    torch.manual_seed(config.seed)
+    random.seed(config.seed)
+    model = build_model(config.model, len(data.train.classes))
+    model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if peers.count > 1 and device.type == "cuda":  # statistics of the whole batch
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    model.train()
+    average = WeightAverage(model, config.ema) if config.ema is not None else None
+    seed_apart(config.seed, peers)
+    optimizer = build_optimizer(config.optimizer, model)
+    scaler = GradScaler(device.type, enabled=precision == "fp16")
+    scheduler = LRSchedule(optimizer, config.scheduler, steps_per_epoch=steps, epochs=config.epochs)
+    update = Update(
+        model,
+        optimizer,
+        precision=precision,
+        scaler=scaler,
+        accumulate=config.accumulate,
+        clip_norm=config.clip_norm,
+        objective=build_objective(config.loss, config.label_smoothing),
+        average=average,
+        processes=peers.count,
+    )
+    sums = EpochSums.zeros(steps, device)
+    engine: Engine = EagerEngine(update, loader, scheduler, sums)
+    evaluator: Evaluator | CapturedEvaluator
+    evaluator = build_evaluator(config, data.evaluation, device, precision, peers)
+    captured = choose_engine(
+        config.engine,
+        device,
+        loader=config.data.loader,
+        cycles_momentum=scheduler.resolved.momentum is not None,
+        processes=peers.count,
+    )
+    if captured == "graph" and isinstance(loader, DeviceLoader | ValueLoader):
+        static = StaticUpdate(
+            update, loader, scheduler, sums, steps_per_epoch=steps, images=len(data.train)
+        )
+        engine, evaluator = GraphEngine(static), CapturedEvaluator(evaluator)
+    return Run(
+        config=config,
+        device=device,
+        precision=precision,
+        data=data,
+        loader=loader,
+        evaluator=evaluator,
+        model=model,
+        average=average,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        scaler=scaler,
+        update=update,
+        engine=engine,
+        sums=sums,
+        steps_per_epoch=steps,
+        progress=Progress(),
+        history=History(),
+        peers=peers,
+    )
+
+
+def build_evaluator(
+    config: Config,
+    images: ImageSet,
+    device: torch.device,
+    precision: str,
+    peers: Peers = ALONE,
+) -> Evaluator:
+    """What evaluates images as a run does: its precision, its loss, its processes."""
+    return Evaluator.on(
+        images,
+        device,
+        precision,
+        flip=config.test_time_flip,
+        objective=build_objective(config.loss, config.label_smoothing),
+        peers=peers,
+    )

@@ -1,0 +1,227 @@
+"""The update and the evaluation as CUDA graphs: one launch instead of a hundred.
+
+What is captured is the very `Update` that runs eagerly. Everything that changes from one update to
+the next (the place in the epoch, the rows of the epoch table, the LR) is read from device memory at
+a fixed place; a Python number or a new tensor would be frozen into the graph.
+"""
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainer.data.device_loader import DeviceLoader
+from trainer.data.epoch_table import EpochTable
+from trainer.data.value_loader import ValueLoader
+from trainer.schedules.lr_schedule import LRSchedule
+from trainer.training.evaluation import Evaluator
+from trainer.training.update import EpochSums, Update
+
+WARM_UP = 3  # runs before a capture: cuDNN chooses its plans, cuBLAS takes its workspaces
+
+
+class StaticUpdate:
+    """An update that reads its batch and its LR from fixed places on the device.
+
+    Args:
+        update: The update; its optimizer's LRs are tensors.
+        loader: Holds images and epoch table.
+        scheduler: Gives the LRs of an epoch.
+        sums: Of the epoch under way; knows the place in it.
+        steps_per_epoch: Updates in an epoch.
+        images: Images in an epoch.
+    """
+
+    def __init__(
+        self,
+        update: Update,
+        loader: DeviceLoader | ValueLoader,
+        scheduler: LRSchedule,
+        sums: EpochSums,
+        *,
+        steps_per_epoch: int,
+        images: int,
+    ) -> None:
+        self.update = update
+        self.loader = loader
+        self.scheduler = scheduler
+        self.sums = sums
+        self.steps_per_epoch = steps_per_epoch
+        self.images = images
+        groups = update.optimizer.param_groups
+        self.lrs = torch.zeros(len(groups), steps_per_epoch, device=loader.device)
+
+    def sizes(self) -> list[int]:
+        """The batch sizes that occur in an epoch: the whole one, and a short last one."""
+        return sorted({self.size(0), self.size(self.steps_per_epoch - 1)}, reverse=True)
+
+    def size(self, step: int) -> int:
+        """Images in batch `step`."""
+        return min(self.loader.batch_size, self.images - step * self.loader.batch_size)
+
+    def begin(self, table: EpochTable) -> None:
+        """Puts the epoch's table and LRs in their places, behind what the device still has to do.
+
+        The LRs of an epoch are fixed when it begins: a plateau changes them between epochs only.
+        """
+        self.loader.load(table)
+        start = self.scheduler.last_epoch // self.steps_per_epoch * self.steps_per_epoch
+        rows = [self.scheduler.lrs(start + step) for step in range(self.steps_per_epoch)]
+        table_of_lrs = torch.tensor(rows, dtype=torch.float32).T.contiguous()
+        if self.lrs.is_cuda:
+            table_of_lrs = table_of_lrs.pin_memory()
+        self.lrs.copy_(table_of_lrs, non_blocking=True)
+
+    def __call__(self, size: int) -> None:
+        """Trains on the next batch of the epoch, of `size` images."""
+        lrs = self.lrs.index_select(1, self.sums.step.view(1)).view(-1)
+        for group, lr in zip(self.update.optimizer.param_groups, lrs.unbind(), strict=True):
+            group["lr"].copy_(lr)
+        images, labels = self.loader.batch_at(self.sums.step, size)
+        self.update(images, labels, self.sums)
+
+    def rehearse(self, size: int) -> None:
+        """Trains on the first images of the epoch, wherever the run stands in it.
+
+        What is left of the epoch may be shorter than a warm-up: an update past its end would read
+        past the end of the tables.
+        """
+        self.sums.step.zero_()
+        self(size)
+
+
+class GraphEngine:
+    """Replays a captured `StaticUpdate`, one graph for each batch size that occurs.
+
+    Args:
+        static: The update.
+    """
+
+    def __init__(self, static: StaticUpdate) -> None:
+        self.static = static
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+
+    def begin(self, table: EpochTable) -> None:
+        """An epoch, or what is left of it, is about to be trained; the first one is captured."""
+        self.static.begin(table)
+        if not self._graphs:
+            self._graphs = self._capture()
+
+    def train_on(self, step: int) -> None:
+        """Trains on batch `step` of the epoch and moves the schedule on to the next update."""
+        self._graphs[self.static.size(step)].replay()
+        self.static.scheduler.advance()  # the device has the epoch's LRs already
+
+    def _capture(self) -> dict[int, torch.cuda.CUDAGraph]:
+        static = self.static
+        stream = torch.cuda.Stream(static.loader.device)
+        with unchanged(static.update, static.sums):
+            for size in static.sizes():
+                _warm_up(lambda size=size: static.rehearse(size), stream)
+        graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        pool = torch.cuda.graph_pool_handle()
+        for size in static.sizes():
+            static.update.optimizer.zero_grad(set_to_none=True)
+            graphs[size] = _captured(lambda size=size: static(size), pool, stream)
+        return graphs
+
+
+class CapturedEvaluator:
+    """An evaluation that is one graph.
+
+    Args:
+        evaluator: What is captured.
+    """
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.evaluator = evaluator
+        self._sums = evaluator.zeros()
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, model: nn.Module, check: Callable[[], object] = bool) -> tuple[float, float]:
+        """Like `Evaluator`, always of the same model.
+
+        Args:
+            model: The network.
+            check: Called once, before what takes a few milliseconds; may raise.
+        """
+        check()
+        if self._graph is None:
+            self._graph = self._capture(model)
+        self._graph.replay()
+        (loss, correct), count = self._sums, len(self.evaluator.labels)
+        return float(loss) / count, float(correct) / count
+
+    @torch.no_grad()
+    def _capture(self, model: nn.Module) -> torch.cuda.CUDAGraph:
+        def add_up() -> None:
+            for total in self._sums:
+                total.zero_()
+            for batch in self.evaluator.batches():
+                self.evaluator.add(model, *batch, *self._sums)
+
+        model.eval()
+        try:
+            stream = torch.cuda.Stream(self.evaluator.images.device)
+            _warm_up(add_up, stream)
+            return _captured(add_up, torch.cuda.graph_pool_handle(), stream)
+        finally:
+            model.train()
+
+
+def _warm_up(work: Callable[[], None], stream: torch.cuda.Stream) -> None:
+    """Runs the work a few times on a stream of its own, as PyTorch wants it before a capture."""
+    current = torch.cuda.current_stream(stream.device)
+    stream.wait_stream(current)
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP):
+            work()
+    current.wait_stream(stream)
+
+
+def _captured(
+    work: Callable[[], None], pool: Any, stream: torch.cuda.Stream
+) -> torch.cuda.CUDAGraph:
+    graph = torch.cuda.CUDAGraph()
+    # Our own stream: torch's default one is made once in a process, on the device of that moment,
+    # and a sweep's next job may be on another.
+    # thread_local: the thread that writes commits may use the device meanwhile.
+    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        work()
+    return graph
+
+
+@contextlib.contextmanager
+def unchanged(update: Update, sums: EpochSums) -> Generator[None]:
+    """Puts back, in place, whatever running an update changes.
+
+    What the optimizer makes at its first update (Adam's moments) is zeroed: it would have begun at
+    zero.
+    """
+    device = sums.step.device
+    before = {key: value.detach().clone() for key, value in _places(update, sums)}
+    scaler = update.scaler.state_dict()
+    rng = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    yield
+    for key, value in _places(update, sums):
+        value.detach().copy_(before[key]) if key in before else value.zero_()
+    if scaler:
+        update.scaler.load_state_dict(scaler)
+    if rng is not None:
+        torch.cuda.set_rng_state(rng, device)
+
+
+def _places(update: Update, sums: EpochSums) -> Iterator[tuple[object, torch.Tensor]]:
+    """Every tensor that an update writes, under a name."""
+    yield from update.model.state_dict(keep_vars=True).items()
+    if update.average is not None:
+        for name, value in update.average.state_dict().items():
+            yield ("average", name), value
+    for parameter, slots in update.optimizer.state.items():
+        for name, value in slots.items():
+            if isinstance(value, torch.Tensor):
+                yield (id(parameter), name), value
+    for name in ("step", "losses", "score", "skipped"):
+        yield ("sums", name), getattr(sums, name)

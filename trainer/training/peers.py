@@ -1,0 +1,179 @@
+"""What the processes of one run say to each other, on `torch.distributed`.
+
+Each takes the same updates at the same time: what one of them decides alone (to stop, to commit) it
+must not do alone, or the others wait for it for ever.
+"""
+
+import inspect
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.distributed_c10d import Store
+from torch.nn.parallel import DistributedDataParallel
+
+from trainer.cli.launch import Launch
+
+PATIENCE = timedelta(minutes=5)  # for a process that is alive and silent; a dead one is noticed
+
+
+class PeerEnded(ConnectionError):
+    """Another process of the run has ended, so this one cannot go on."""
+
+
+class Dismissed(Exception):
+    """A run cannot begin, and the first process says why."""
+
+
+class Peers:
+    """The processes that train one run together; alone, every question answers itself.
+
+    Args:
+        launch: Which of them this is.
+        store: Where they leave each other messages; None: alone.
+    """
+
+    def __init__(self, launch: Launch | None = None, store: Store | None = None) -> None:
+        self.launch = launch or Launch()
+        self.count = self.launch.processes
+        self.rank = self.launch.rank
+        self._store = store
+        self._questions = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.rank == 0
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum over all processes, the same bits in each; the device's queue waits, not we."""
+        if self.count == 1:
+            return tensor
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    def largest(self, number: int) -> int:
+        """The largest of what the processes say."""
+        if self.count == 1:
+            return number
+        said = torch.tensor(int(number))
+        dist.all_reduce(said, dist.ReduceOp.MAX)
+        return int(said)
+
+    def begin_largest(self, number: int) -> tuple[torch.Tensor, dist.Work | None]:
+        """Like `largest`, to be asked for later; `work.wait()` comes before reading the tensor."""
+        said = torch.tensor(int(number))
+        return said, dist.all_reduce(said, dist.ReduceOp.MAX, async_op=True)
+
+    def gather(self, content: bytes) -> list[bytes]:
+        """What each process has, in the order of their ranks."""
+        if self.count == 1:
+            return [content]
+        longest = self.largest(len(content))
+        padded = torch.zeros(8 + longest, dtype=torch.uint8)
+        whole = len(content).to_bytes(8, "little") + content
+        padded[: len(whole)] = torch.frombuffer(bytearray(whole), dtype=torch.uint8)
+        everyone = [torch.empty_like(padded) for _ in range(self.count)]
+        dist.all_gather(everyone, padded)
+        found = [bytes(one.numpy()) for one in everyone]
+        return [one[8 : 8 + int.from_bytes(one[:8], "little")] for one in found]
+
+    def from_first(self, content: bytes | None) -> bytes | None:
+        """What the first process has; the others' own does not matter."""
+        if self.count == 1:
+            return content
+        length = self.largest(-1 if content is None or not self.leads else len(content))
+        if length < 0:
+            return None
+        message = torch.zeros(length, dtype=torch.uint8)
+        if self.leads and content is not None:
+            message = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        dist.broadcast(message, 0)
+        return bytes(message.numpy())
+
+    def copy_buffers(self, model: nn.Module) -> None:
+        """Gives every process the first one's buffers (running means of batch norm)."""
+        if self.count > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, 0)
+
+    def settle(self, error: Exception | None, patience: timedelta = PATIENCE) -> None:
+        """Goes on if every process can; else none does, and the first one says why.
+
+        Args:
+            error: Why this one cannot.
+            patience: How long the others may take to say so.
+
+        Raises:
+            Exception: In the first process: its own error.
+            ValueError: In the first process: another's.
+            Dismissed: In the others.
+        """
+        if self._store is None:
+            if error is not None:
+                raise error
+            return
+        self._questions += 1
+        name = f"settle/{self._questions}"
+        said = "" if error is None else f"{type(error).__name__}: {error}"
+        self._store.set(f"{name}/{self.rank}", said)
+        everyone = [f"{name}/{rank}" for rank in range(self.count)]
+        self._store.wait(everyone, patience)
+        answers = [self._store.get(one).decode() for one in everyone]
+        self._store.set(f"{name}/read/{self.rank}", "")  # nobody leaves before all have read
+        for rank in range(self.count):
+            self._store.get(f"{name}/read/{rank}")
+        if not any(answers):
+            return
+        if not self.leads:
+            raise Dismissed
+        if error is not None:
+            raise error
+        raise ValueError(
+            "; ".join(f"process {rank}: {said}" for rank, said in enumerate(answers) if said)
+        )
+
+    def wrap(self, model: nn.Module, images: torch.Tensor) -> DistributedDataParallel | None:
+        """The model with its gradients averaged over the processes in each backward pass.
+
+        After its first pass DDP sorts the gradients anew into buckets, and sums of three or more
+        numbers depend on that order. A run that goes on would so differ from one that went through:
+        a pass here, thrown away, makes every real one a later one.
+
+        Args:
+            model: The network; keeps weights, buffers and random state.
+            images: An input of the shape it is trained on.
+        """
+        if self.count == 1:
+            return None
+        on_cuda = images.is_cuda
+        # torch 2.10's name for it, and the newest's: buffers are copied where they are needed
+        known = inspect.signature(DistributedDataParallel).parameters
+        newest = "forward_sync_buffers" in known
+        options: dict[str, Any] = {"forward_sync_buffers" if newest else "broadcast_buffers": False}
+        parallel = DistributedDataParallel(
+            model,
+            device_ids=[images.device] if on_cuda else None,
+            gradient_as_bucket_view=True,
+            **options,
+        )
+        buffers = [buffer.clone() for buffer in model.buffers()]
+        with torch.random.fork_rng([images.device] if on_cuda else []):
+            parallel(images).float().sum().backward()
+        for buffer, before in zip(model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        for parameter in model.parameters():
+            parameter.grad = None
+        return parallel
+
+
+ALONE = Peers()
+
+
+def is_lost_connection(error: RuntimeError) -> bool:
+    """Whether an error is a collective's that lost a process."""
+    text = str(error)
+    return isinstance(error, dist.DistError) or "gloo" in text or "NCCL" in text

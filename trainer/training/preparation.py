@@ -1,0 +1,198 @@
+"""How a run begins: built, brought to where its checkpoint stands, and announced."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from torch import nn
+
+from trainer.cli.console import log
+from trainer.config.fields import Config
+from trainer.data import cifar10_files
+from trainer.data.options import Cifar10
+from trainer.schedules.linter import lint
+from trainer.storage import checkpoint, files
+from trainer.storage.weights import evaluated_weights
+from trainer.training import device, early_stopping
+from trainer.training.build import build_run
+from trainer.training.peers import ALONE, Peers
+from trainer.training.run import Run
+
+BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
+DOWNLOAD = timedelta(hours=3)  # the others wait for the process that fetches the data set
+
+
+def shared_commit(commit: checkpoint.Commit | None, peers: Peers) -> checkpoint.Commit | None:
+    """The first process's checkpoint, in every process; the others need not reach its file."""
+    if peers.count == 1:
+        return commit
+    content = peers.from_first(None if commit is None else files.read_sealed(commit.path))
+    if commit is not None or content is None:
+        return commit
+    return checkpoint.Commit(Path("checkpoint"), checkpoint.parse(content, Path("checkpoint")))
+
+
+def prepare(config: Config, commit: checkpoint.Commit | None, peers: Peers = ALONE) -> Run:
+    """Builds the run and, where asked for, takes over a checkpoint.
+
+    Several processes are connected once each has come so far.
+
+    Raises:
+        ValueError: If configuration, data or checkpoint do not fit.
+        FileNotFoundError: If the data set or the `init` checkpoint is missing.
+        Dismissed: If that is so, in all processes but the first.
+    """
+    provide_data(config, peers)
+    source = None if commit is not None else initial_weights(config, peers)
+    try:
+        run = _built(config, commit, source, peers)
+    except (ValueError, OSError, RuntimeError) as error:
+        peers.settle(error)
+        raise
+    peers.settle(None)
+    run.connect()
+    return run
+
+
+def provide_data(config: Config, peers: Peers) -> None:
+    """Finds the data set, or downloads it: one process on each machine, before the others look."""
+    error: Exception | None = None
+    if peers.count > 1 and peers.launch.local_rank == 0 and isinstance(config.data, Cifar10):
+        option = config.data
+        try:
+            cifar10_files.provide(option.root, option.download, option.url)
+        except (ValueError, OSError) as found:
+            error = found
+    peers.settle(error, DOWNLOAD)
+
+
+def initial_weights(config: Config, peers: Peers) -> checkpoint.Commit | None:
+    """The checkpoint that `init` names."""
+    if not config.init:
+        return None
+    found, error = None, None
+    if peers.leads:
+        try:
+            found = checkpoint.find(Path(config.init))
+        except (ValueError, OSError) as failed:
+            error = failed
+    peers.settle(error)
+    return shared_commit(found, peers)
+
+
+def _built(
+    config: Config,
+    commit: checkpoint.Commit | None,
+    source: checkpoint.Commit | None,
+    peers: Peers,
+) -> Run:
+    run = build_run(config, peers)
+    if source is not None:
+        run.load_weights(evaluated_weights(source.state), source)
+    if commit is None:
+        return run
+    run.load_state_dict(commit)
+    done = run.progress.epoch + (run.progress.step_in_epoch > 0)
+    if config.epochs < done:
+        raise ValueError(f"epochs={config.epochs}: the run has already come to epoch {done}")
+    if config.epochs != commit.state["config"]["epochs"] and (why := early_stopping.reason(run)):
+        raise ValueError(
+            f"epochs={config.epochs}: {why}: another length changes nothing; "
+            "early_stopping.patience=null, or a greater one, goes on"
+        )
+    changed = run.scheduler.change_epochs(config.epochs, config.on_horizon_change)
+    if changed is not None:
+        before, after = changed
+        log.info(
+            "the run now has %d epochs (on_horizon_change=%s): the LR of the next update was %s, "
+            "is %s",
+            config.epochs,
+            config.on_horizon_change,
+            ", ".join(f"{lr:g}" for lr in before),
+            ", ".join(f"{lr:g}" for lr in after),
+        )
+    return run
+
+
+def announce_parts(run: Run) -> None:
+    """Says into what a batch is cut, and whose images batch norm sees."""
+    config, peers = run.config, run.peers
+    own = config.batch_size // peers.count
+    if peers.count > 1:
+        log.info("%d processes, %d images of each batch in one", peers.count, own)
+    if not any(isinstance(module, BATCH_NORMS) for module in run.model.modules()):
+        return
+    if peers.count > 1 and run.device.type == "cpu":
+        log.warning(
+            "warning: on CPUs each process's batch norm sees its own images only: the numbers "
+            "are not those of one process"
+        )
+    if config.accumulate > 1:
+        log.info(
+            "note: batch norm sees %d images at a time (accumulate)", -(-own // config.accumulate)
+        )
+
+
+def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
+    """Says what is about to be trained, and what in it is doubtful."""
+    config, notes = run.config, run.scheduler.resolved.notes
+    parameters = sum(p.numel() for p in run.model.parameters())
+    log.info("run folder: %s", folder)
+    log.info(
+        "%s (%s parameters) on %s: %s training %s, %s evaluated (%s); %s, %s",
+        config.model.name,
+        f"{parameters:,}",
+        config.data.name,
+        f"{len(run.data.train):,}",
+        config.task().examples,
+        f"{len(run.data.evaluation):,}",
+        run.data.split,
+        device.describe(run.device),
+        run.precision,
+    )
+    log.info(
+        "%s, lr %g, batch %d, %d epochs of %d updates",
+        config.optimizer.name,
+        config.optimizer.lr,
+        config.batch_size,
+        config.epochs,
+        run.steps_per_epoch,
+    )
+    announce_parts(run)
+    if run.average is not None:
+        log.info("evaluated, and kept as the best: the averaged weights (ema=%g)", config.ema)
+    for line in notes.rounded:
+        log.info("note: %s", line)
+    warnings = lint(
+        config.scheduler,
+        run.scheduler.resolved,
+        config.optimizer.base_lrs(),
+        has_validation=run.data.split == "val",
+    )
+    for line in warnings:
+        log.warning("warning: %s", line)
+    if run.data.split == "test" and config.checkpoint.monitor == "auto":
+        log.warning(
+            "warning: the best weights are chosen on the test set; data.val_size=%d keeps it out",
+            max(len(run.data.train) // 10, 1),
+        )
+    if commit is not None:
+        before = commit.state["fingerprint"].get("processes", 1)
+        if before != run.peers.count:
+            log.warning(
+                "warning: trained by %d processes so far, by %d from here on: within rounding, not "
+                "bit for bit",
+                before,
+                run.peers.count,
+            )
+        for line in commit.damaged:
+            log.warning("warning: passed over: %s", line)
+        log.info("resumed from %s at update %d", commit.path, run.progress.step)
+        here = run.environment()
+        for name, value in commit.state["environment"].items():
+            if value != here.get(name):
+                log.warning(
+                    "warning: %s was %s, is %s: results may differ in the last bits",
+                    name,
+                    value,
+                    here.get(name),
+                )

@@ -1,0 +1,176 @@
+"""What a run writes into its folder while it trains: its commits, and the views behind them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.cli import console
+from trainer.cli.console import log
+from trainer.storage import checkpoint
+from trainer.training import summary
+from trainer.training.checkpoint_thread import Commits
+from trainer.training.logs import Views
+from trainer.training.run import Run
+
+
+class Record:
+    """Commits and views of a run; nothing is shown that could not be resumed from.
+
+    Args:
+        run: The run.
+        folder: Its folder.
+        command: The command line, for `summary.json`.
+    """
+
+    def __init__(self, run: Run, folder: Path, command: Sequence[str] = ()) -> None:
+        self.run = run
+        self.folder = folder
+        self.command = command
+        self.views = Views(
+            folder,
+            [group["name"] for group in run.optimizer.param_groups],
+            steps_per_epoch=run.steps_per_epoch,
+            every_steps=run.config.log.every_steps,
+        )
+        self.commits = Commits(run.device)
+
+    def start(self, *, changed: bool) -> None:
+        """Makes folder and run agree.
+
+        A new run commits here, and can be resumed from then; so does one that was changed.
+        """
+        run = self.run
+        if run.peers.largest(changed or not checkpoint.commits(self.folder)):
+            self.commits.begin(run.state_dict(), self._write(best=False), lambda: None)
+            self.commits.wait()
+        # what a kill behind the last commit left
+        checkpoint.rotate(self.folder, run.progress.step, run.config.checkpoint.keep_last)
+        self.views.rebuild(run.history)
+        summary.write_config(self.folder, run.config)
+        self._summarise("running")
+
+    def begin(self, *, best: bool, line: str | None = None) -> None:
+        """Commits the state as it is now; the views, and a line, follow once it is durable.
+
+        Raises:
+            OSError: If the commit before this one could not be written; this one's errors come
+                when it is waited for.
+        """
+        history = self.run.history.so_far()
+
+        def published() -> None:
+            self.views.append(history)
+            if line is not None:
+                log.info(line)
+
+        self.commits.begin(self.run.state_dict(), self._write(best=best), published)
+
+    def poll(self) -> None:
+        """Publishes a commit that has become durable; raises OSError if it could not be written."""
+        self.commits.poll()
+
+    def wait(self) -> None:
+        """Waits until nothing is under way; raises OSError if it could not be written."""
+        self.commits.wait()
+
+    def last_good(self) -> str:
+        """Which commit there is to go back to, in words."""
+        self.commits.wait()
+        return _newest(self.folder)
+
+    def finish(self, **results: Any) -> None:
+        """Makes the views durable and complete, and notes that the run is done.
+
+        Args:
+            results: Further entries of `summary.json`.
+
+        Raises:
+            OSError: If one of the files still cannot be written.
+        """
+        self.views.finish(self.run.history)
+        self._summarise("done", **results)
+
+    def note_end(self, status: str, **more: str) -> None:
+        """Notes in `summary.json` how a run ended early; a full disk must not hide that.
+
+        Without a first commit there is no run: the same command can start it.
+        """
+        if not checkpoint.commits(self.folder):
+            return
+        try:
+            self._summarise(status, **more)
+        except OSError as error:
+            log.warning("warning: %s", console.one_line(error))
+
+    def close(self) -> None:
+        """Ends what is under way, whatever else went wrong."""
+        try:
+            self.commits.wait()
+        except OSError as error:
+            log.warning("warning: %s", console.one_line(error))
+        self.commits.close()
+        self.views.close()
+
+    def _summarise(self, status: str, **more: Any) -> None:
+        summary.write_summary(self.folder, self.run, status=status, command=self.command, **more)
+
+    def _write(self, *, best: bool) -> Callable[[dict[str, Any]], None]:
+        """What writes the state of now; its OSError says what is there to go on from."""
+        folder, step = self.folder, self.run.progress.step
+        keep_last = self.run.config.checkpoint.keep_last
+
+        def write(state: dict[str, Any]) -> None:
+            try:
+                checkpoint.save(folder, state, step, keep_last=keep_last, best=best)
+            except OSError as error:
+                way_out = f"{console.one_line(error)}; {_newest(folder)}"
+                if checkpoint.commits(folder):
+                    way_out += f"; resume={folder} goes on from there"
+                raise OSError(error.errno, way_out) from error
+
+        return write
+
+
+class NoRecord:
+    """A record that another process keeps: takes part in what all have to say, and writes nothing.
+
+    Args:
+        run: The run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def start(self, *, changed: bool) -> None:
+        """As in `Record`."""
+        if self.run.peers.largest(changed):
+            self.run.state_dict()
+
+    def begin(self, *, best: bool, line: str | None = None) -> None:
+        """As in `Record`; a state is gathered from all processes."""
+        del best, line
+        self.run.state_dict()
+
+    def poll(self) -> None:
+        """Nothing is under way here."""
+
+    def wait(self) -> None:
+        """Nothing is under way here."""
+
+    def last_good(self) -> str:
+        """The first process says it."""
+        return ""
+
+    def finish(self, **results: Any) -> None:
+        """Nothing to make durable."""
+
+    def note_end(self, status: str, **more: str) -> None:
+        """Nothing to note."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def _newest(folder: Path) -> str:
+    found = checkpoint.commits(folder)
+    return f"the last good checkpoint is {found[0]}" if found else "there is no checkpoint yet"

@@ -1,0 +1,173 @@
+"""One run from its configuration to its summary: what `python -m trainer` does in a folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from trainer.cli.console import FILE_ONLY, log, logging_to, one_line, silent
+from trainer.config.fields import Config
+from trainer.storage import checkpoint, files
+from trainer.training import early_stopping, summary
+from trainer.training.final_test import final_test
+from trainer.training.loop import Training
+from trainer.training.peers import ALONE, PeerEnded, Peers, is_lost_connection
+from trainer.training.preparation import announce, prepare, shared_commit
+from trainer.training.record import NoRecord, Record
+from trainer.training.run import Run
+from trainer.training.signals import Stopped, StopRequest, stop_requests
+
+
+def run_session(
+    config: Config,
+    folder: Path,
+    commit: checkpoint.Commit | None,
+    command: Sequence[str],
+    peers: Peers = ALONE,
+) -> float:
+    """Trains a new run, or goes on with one, to its end. The caller holds the folder's lock.
+
+    Args:
+        config: The run.
+        folder: Its folder; exists.
+        commit: Where to go on; None: a new run.
+        command: The command line, for the record.
+        peers: The processes that train it together; all call this, and the first one's folder,
+            checkpoint and command count.
+
+    Returns:
+        The best value of the monitored metric.
+
+    Raises:
+        ValueError: If configuration, data or checkpoint do not fit; nothing was trained.
+        FileNotFoundError: If the data set or the `init` checkpoint is missing.
+        FloatingPointError: If the loss is not finite.
+        MemoryError: If the device is out of memory.
+        ChildProcessError: If a data worker died or hangs.
+        PeerEnded: If another process has ended.
+        Stopped: If SIGTERM or SIGINT came, to this process or another; the state is committed.
+    """
+    if peers.leads:
+        for place in (folder, folder / checkpoint.FOLDER):
+            files.sweep(place)
+    said = logging_to(folder, quiet=config.log.progress == "none") if peers.leads else silent()
+    with stop_requests() as stop, said:
+        commit = shared_commit(commit, peers)
+        try:
+            run = prepare(config, commit, peers)
+        except (ValueError, OSError, RuntimeError) as error:
+            log.error("refused", exc_info=error, extra=FILE_ONLY)
+            if (known := explained(error, config)) is not None:
+                raise known from error
+            raise
+        announce(run, folder, commit)
+        changed = complete = False
+        if commit is not None and peers.leads:
+            newer = checkpoint.supersede(commit)
+            # what was asked for must outlive a kill, and a run that ends here must say so
+            changed = bool(newer) or commit.state["config"]["epochs"] != config.epochs
+            complete = is_complete(run, folder)
+        if peers.largest(complete):
+            why = early_stopping.reason(run)
+            log.info(
+                "%s: is complete after %d epochs; nothing to do%s",
+                folder,
+                run.progress.epoch,
+                f": {why}; a greater patience goes on" if why else "",
+            )
+            return best_value(run)
+        record = Record(run, folder, command) if peers.leads else NoRecord(run)
+        return carry_out(run, folder, record, stop, changed=changed)
+
+
+def carry_out(
+    run: Run,
+    folder: Path,
+    record: Record | NoRecord,
+    stop: StopRequest,
+    *,
+    changed: bool = False,
+) -> float:
+    """Trains, tests, and writes down how it ended; a changed run commits at once."""
+    training: Training | None = None
+    try:
+        training = Training.start(run, record, stop, changed=changed)
+        training.train()
+        final = final_test(run, folder, training.agreement.check)
+        if run.progress.epoch < run.config.epochs:
+            final["stopped_early"] = early_stopping.reason(run)
+        record.finish(**final)
+    except Stopped as stopped:
+        step = run.progress.step
+        log.warning("stopped by %s after update %d; resume=%s goes on", stopped, step, folder)
+        record.note_end("stopped")
+        raise
+    except SystemExit as error:  # a library's
+        record.note_end("failed", error=f"SystemExit: {error.code}")
+        raise
+    except Exception as error:  # whatever it is, the folder must not go on saying "running"
+        log.error("failed", exc_info=error, extra=FILE_ONLY)
+        known = explained(error, run.config)
+        record.note_end("failed", error=one_line(known or error))
+        if known is not None:
+            raise known from error
+        raise
+    finally:
+        (training or record).close()
+    return conclude(run, folder)
+
+
+def explained(error: Exception, config: Config) -> Exception | None:
+    """What torch reports with a type or words of its own, as an error with key and way out."""
+    text = str(error)
+    if isinstance(error, RuntimeError) and is_lost_connection(error):
+        return PeerEnded(
+            "another process of the run has ended; the same command, or resume=, goes on from the "
+            "last commit"
+        )
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in text
+    if on_cpu or isinstance(error, torch.OutOfMemoryError):
+        return MemoryError(
+            f"batch_size={config.batch_size}: the {'machine' if on_cpu else 'GPU'} is out of "
+            "memory; accumulate=2 or a smaller batch needs less"
+        )
+    # torch says the first wherever the main thread is when a worker dies, and the second for what
+    # a worker raised; the third is what talking to a dead one gives
+    failed = isinstance(error, RuntimeError) and ("DataLoader" in text.partition("\n")[0])
+    if failed or (config.data.workers and isinstance(error, ConnectionError)):
+        return ChildProcessError(
+            f"data.workers={config.data.workers}: a worker process failed: "
+            f"{str(error).splitlines()[0]}; resume goes on from the last commit; "
+            "data.loader=device needs no workers"
+        )
+    return None
+
+
+def is_complete(run: Run, folder: Path) -> bool:
+    """Whether the run has reached its end and every file says so."""
+    ended = summary.read_status(folder) == ("done", run.progress.step)
+    files = [folder / name for name in ("metrics.jsonl", "lr.csv", "config.yaml", "tensorboard")]
+    at_end = run.progress.epoch >= run.config.epochs or early_stopping.reason(run) is not None
+    return ended and at_end and all(f.exists() for f in files)
+
+
+def conclude(run: Run, folder: Path) -> float:
+    """The last lines, and the value for a sweeper."""
+    best, name = summary.best_row(run), summary.monitored_name(run)
+    if (why := early_stopping.reason(run)) and run.progress.epoch < run.config.epochs:
+        log.info("stopped early, after %d epochs: %s", run.progress.epoch, why)
+    log.info(
+        "done in %.1f s: best %s %.4f after epoch %d, last %.4f; %s",
+        run.progress.seconds,
+        name,
+        best[name],
+        best["epoch"],
+        run.history.rows[-1][name],
+        folder,
+    )
+    return best[name]
+
+
+def best_value(run: Run) -> float:
+    """The best value of the monitored metric."""
+    return summary.best_row(run)[summary.monitored_name(run)]
