@@ -21,7 +21,7 @@ PLUGIN = """
 import os
 
 from trainer.schedules.options import OPTIONS
-from trainer.schedules.plateau import PlateauTracker
+from trainer.schedules.plateau_state import PlateauTracker
 
 option, shift = OPTIONS[os.environ["SHIFT_OPTION"]], int(os.environ["SHIFT_BY"])
 if option.__name__ == "Plateau":

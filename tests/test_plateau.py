@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from trainer.schedules import Cosine, LRSchedule, Plateau, Warmup
-from trainer.schedules.plateau import PlateauState
+from trainer.schedules.plateau_state import PlateauState
 
 drawn = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 BASES = (0.1, 0.003)

@@ -11,7 +11,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainer.schedules.expression import compile_expression
-from trainer.schedules.schedule import Curve, Schedule, refuse_momentum, require, require_lr
+from trainer.schedules.schedule import (
+    OPTIONS,
+    Curve,
+    Schedule,
+    refuse_momentum,
+    require,
+    require_lr,
+)
 from trainer.schedules.span import Span
 
 VARIABLES = ["t", "k", "total", "steps_per_epoch"]
@@ -142,9 +149,6 @@ def built(node: Any, key: str) -> Schedule:
     Raises:
         ValueError: For an unknown name or key, with the nearest known one.
     """
-    # The registry lists this module's own options too.
-    from trainer.schedules.options import OPTIONS
-
     if not isinstance(node, Mapping) or "name" not in node:
         raise ValueError(f"{key}: must be {{name: <schedule>, ...}}")
     name = str(node["name"])

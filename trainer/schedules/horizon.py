@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from trainer.schedules.plateau import PlateauState
+from trainer.schedules.plateau_state import PlateauState
 from trainer.schedules.schedule import Curve, ResolvedSchedule, Schedule, staircase
 from trainer.schedules.span import Notes, Span
 

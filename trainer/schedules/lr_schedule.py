@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from trainer.schedules.horizon import CHOICES, Revision, first_difference, resolve_revised
-from trainer.schedules.plateau import PlateauState
+from trainer.schedules.plateau_state import PlateauState
 from trainer.schedules.schedule import ResolvedSchedule, Schedule
 
 

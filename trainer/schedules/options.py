@@ -7,26 +7,28 @@ from trainer.schedules.decay import Constant, Exponential, MultiStep, StepLR
 from trainer.schedules.hold import WSD, HoldLinear
 from trainer.schedules.inverse_sqrt import InverseSqrt, Noam
 from trainer.schedules.plateau import Plateau
-from trainer.schedules.schedule import Schedule
+from trainer.schedules.schedule import OPTIONS
 from trainer.schedules.warmup import Warmup
 
-OPTIONS: dict[str, type[Schedule]] = {
-    "constant": Constant,
-    "steplr": StepLR,
-    "multistep": MultiStep,
-    "exponential": Exponential,
-    "cosine": Cosine,
-    "cosine_restarts": CosineRestarts,
-    "linear": Linear,
-    "polynomial": Polynomial,
-    "inverse_sqrt": InverseSqrt,
-    "noam": Noam,
-    "wsd": WSD,
-    "hold_linear": HoldLinear,
-    "onecycle": OneCycle,
-    "cyclic": Cyclic,
-    "plateau": Plateau,
-    "phases": Phases,
-    "formula": Formula,
-    "warmup": Warmup,
-}
+OPTIONS.update(
+    {
+        "constant": Constant,
+        "steplr": StepLR,
+        "multistep": MultiStep,
+        "exponential": Exponential,
+        "cosine": Cosine,
+        "cosine_restarts": CosineRestarts,
+        "linear": Linear,
+        "polynomial": Polynomial,
+        "inverse_sqrt": InverseSqrt,
+        "noam": Noam,
+        "wsd": WSD,
+        "hold_linear": HoldLinear,
+        "onecycle": OneCycle,
+        "cyclic": Cyclic,
+        "plateau": Plateau,
+        "phases": Phases,
+        "formula": Formula,
+        "warmup": Warmup,
+    }
+)

@@ -3,24 +3,11 @@
 import math
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from trainer.schedules.plateau_state import PlateauState, PlateauTracker
 from trainer.schedules.schedule import Curve, Schedule, require, require_lr
 from trainer.schedules.span import Span
-
-
-@dataclass(slots=True)
-class PlateauState:
-    """torch's counters, and the updates from which on each reduction is in force.
-
-    With the reductions written down, the LR is a function of the update again: past LRs can be
-    recomputed and compared after a resume.
-    """
-
-    best: float | None = None
-    num_bad_epochs: int = 0
-    cooldown_counter: int = 0
-    reductions: list[int] = field(default_factory=list[int])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,48 +112,3 @@ class Plateau(Schedule):
         raise ValueError(
             f"{key}.monitor={self.monitor}: is not among the run's metrics ({', '.join(metrics)})"
         )
-
-
-@dataclass(slots=True)
-class PlateauTracker:
-    """Counts the metrics for a plateau somewhere in a schedule.
-
-    Attributes:
-        option: The plateau's parameters.
-        state: Its counters; `observe` changes them.
-        warmups: First and last update of each warm-up; the metrics of its epochs are ignored.
-        key: Where the option stands.
-    """
-
-    option: Plateau
-    state: PlateauState
-    warmups: list[tuple[int, int]]
-    key: str
-
-    def observe(self, metric: float, k: int) -> bool:
-        """Counts the monitored metric of the epoch that has ended.
-
-        Args:
-            metric: Its value; NaN is a bad epoch.
-            k: Updates completed, so the next update is `k`.
-
-        Returns:
-            Whether a reduction is due from update `k` on; `min_lr` or `eps` may leave it out.
-        """
-        if any(start < k <= end for start, end in self.warmups):
-            return False
-        option, state = self.option, self.state
-        if option.is_better(metric, state.best):
-            state.best = metric
-            state.num_bad_epochs = 0
-        else:
-            state.num_bad_epochs += 1
-        if state.cooldown_counter > 0:
-            state.cooldown_counter -= 1
-            state.num_bad_epochs = 0
-        if state.num_bad_epochs <= option.patience:
-            return False
-        state.reductions.append(k)
-        state.cooldown_counter = option.cooldown
-        state.num_bad_epochs = 0
-        return True

@@ -3,12 +3,9 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from trainer.schedules.plateau_state import PlateauState, PlateauTracker
 from trainer.schedules.span import Notes, Span
-
-if TYPE_CHECKING:
-    from trainer.schedules.plateau import PlateauState, PlateauTracker
 
 Curve = Callable[[int, float], float]
 """`curve(k, base_lr)`: the LR in force for update `k` (from 0) of a group with that base LR."""
@@ -57,7 +54,7 @@ class Schedule:
         steps_per_epoch: int,
         updates: int,
         *,
-        plateau_state: "PlateauState | None" = None,
+        plateau_state: PlateauState | None = None,
         key: str = "scheduler",
     ) -> "ResolvedSchedule":
         """Turns every duration into whole updates.
@@ -86,6 +83,10 @@ class Schedule:
         return ResolvedSchedule(curve, steps_per_epoch, updates, span.notes)
 
 
+OPTIONS: dict[str, type[Schedule]] = {}
+"""What `scheduler=`, a phase and a saved configuration may name; `options` fills it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResolvedSchedule:
     """A schedule in whole updates.
@@ -112,7 +113,7 @@ class ResolvedSchedule:
         return self.notes.momentum
 
     @property
-    def plateau(self) -> "PlateauTracker | None":
+    def plateau(self) -> PlateauTracker | None:
         """Who has to see the metrics, where there is one."""
         return self.notes.plateau
 

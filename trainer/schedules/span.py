@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from trainer.schedules.durations import Duration, parse
-
-if TYPE_CHECKING:
-    from trainer.schedules.plateau import PlateauState, PlateauTracker
+from trainer.schedules.plateau_state import PlateauState, PlateauTracker
 
 
 @dataclass(slots=True)

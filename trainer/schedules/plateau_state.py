@@ -1,0 +1,85 @@
+"""What a plateau has counted so far: the one state that a schedule has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(slots=True)
+class PlateauState:
+    """torch's counters, and the updates from which on each reduction is in force.
+
+    With the reductions written down, the LR is a function of the update again: past LRs can be
+    recomputed and compared after a resume.
+    """
+
+    best: float | None = None
+    num_bad_epochs: int = 0
+    cooldown_counter: int = 0
+    reductions: list[int] = field(default_factory=list[int])
+
+
+class PlateauRule(Protocol):
+    """The parameters of a plateau, as its tracker asks for them."""
+
+    @property
+    def patience(self) -> int: ...  # noqa: D102
+
+    @property
+    def cooldown(self) -> int: ...  # noqa: D102
+
+    @property
+    def monitor(self) -> str: ...  # noqa: D102
+
+    def is_better(self, metric: float, best: float | None) -> bool:
+        """Whether `metric` improves on `best` by more than the threshold."""
+        ...
+
+    def monitored(self, metrics: Mapping[str, float], key: str = "scheduler") -> float:
+        """The metric to observe, out of an epoch's metrics."""
+        ...
+
+
+@dataclass(slots=True)
+class PlateauTracker:
+    """Counts the metrics for a plateau somewhere in a schedule.
+
+    Attributes:
+        option: The plateau's parameters.
+        state: Its counters; `observe` changes them.
+        warmups: First and last update of each warm-up; the metrics of its epochs are ignored.
+        key: Where the option stands.
+    """
+
+    option: PlateauRule
+    state: PlateauState
+    warmups: list[tuple[int, int]]
+    key: str
+
+    def observe(self, metric: float, k: int) -> bool:
+        """Counts the monitored metric of the epoch that has ended.
+
+        Args:
+            metric: Its value; NaN is a bad epoch.
+            k: Updates completed, so the next update is `k`.
+
+        Returns:
+            Whether a reduction is due from update `k` on; `min_lr` or `eps` may leave it out.
+        """
+        if any(start < k <= end for start, end in self.warmups):
+            return False
+        option, state = self.option, self.state
+        if option.is_better(metric, state.best):
+            state.best = metric
+            state.num_bad_epochs = 0
+        else:
+            state.num_bad_epochs += 1
+        if state.cooldown_counter > 0:
+            state.cooldown_counter -= 1
+            state.num_bad_epochs = 0
+        if state.num_bad_epochs <= option.patience:
+            return False
+        state.reductions.append(k)
+        state.cooldown_counter = option.cooldown
+        state.num_bad_epochs = 0
+        return True
