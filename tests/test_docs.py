@@ -24,13 +24,16 @@ from PIL import Image
 from processes import TINY, train
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from trainer import __main__ as train_command
 from trainer import checkpoints, find_lr, preview
 from trainer.__main__ import main as trainer_main
-from trainer.cli.arguments import use_values
+from trainer.config.fields import Config
 from trainer.config.overrides import GROUP_NAMES, compose_run, jobs, parse, quoted
 from trainer.inference.places import resolve
+from trainer.inference.settings import use_values
 from trainer.schedules.options import OPTIONS
-from trainer.sweep import __main__, door, launchers, searches
+from trainer.sweep import __main__, launchers, searches
+from trainer.training.start import Resume
 
 COMMANDS = pages.commands()
 RUN = re.compile(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d|(?:first|second)/run")
@@ -114,7 +117,7 @@ def check_training(words: list[str]) -> None:
     named = [override.key_or_group for override in overrides]
     if "resume" in named and "resume=auto" not in words:
         with contextlib.ExitStack() as locks:
-            assert isinstance(door.enter(words, locks), door.Resume)
+            assert isinstance(train_command.begin(words, locks), Resume)
         return
     if words == REFUSED:
         with pytest.raises(ValueError, match="epochs=0: must be at least 1"):
@@ -407,7 +410,7 @@ def test_lightning_follows_the_schedule(tmp_path: Path) -> None:
 def key_spans() -> list[tuple[str, str]]:
     """Code within the text that is nothing but `key=value`, several of them or one."""
     first = {*GROUP_NAMES, "checkpoint", "log", "early_stopping"}
-    first |= {field.name for field in dataclasses.fields(door.Config)}
+    first |= {field.name for field in dataclasses.fields(Config)}
     found: dict[tuple[str, str], None] = {}
     for page in PAGES:
         if page.name == "extend.md":

@@ -49,7 +49,7 @@ def test_no_file_has_a_name_that_says_nothing() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import trainer.config.fields, trainer.config.overrides, trainer.sweep.door",
+        "import trainer.config.overrides, trainer.sweep.start, trainer.training.start",
         "from trainer.schedules import Cosine; Cosine().resolve(10, 100).lr(5, 0.1)",
         "from trainer.preview import main; main(['scheduler=steplr,cosine'])",
         "from trainer.report.__main__ import main; assert main(['nowhere']) == 2",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from processes import TINY, Trainer, train
 
-from trainer.training.signals import Stopped, stop_requests
+from trainer.cli.signals import Stopped, stop_requests
 
 ROOT = Path(__file__).parent.parent
 

@@ -1,9 +1,9 @@
 """`python -m trainer`: train, resume, sweep."""
 
-from trainer.cli import exit
+from trainer.cli import signals
 
 if __name__ == "__main__":
-    exit.at_once_on_signals()  # until a run takes them over; importing takes seconds
+    signals.end_at_once()  # until a run takes them over; importing takes seconds
 
 import contextlib
 import os
@@ -13,22 +13,26 @@ from collections.abc import Callable, Sequence
 
 from trainer import __version__
 from trainer.cli import console
+from trainer.cli.command import FULL_ERROR, framed, leave, show
 from trainer.cli.launch import Launch
 from trainer.config import help_text
 from trainer.config.fields import register
-from trainer.config.overrides import CONF
-from trainer.sweep import door
+from trainer.config.overrides import CONF, parse, quoted
+from trainer.sweep import launchers
+from trainer.sweep import start as sweep_start
 from trainer.sweep.progress import carry_out_sweep
+from trainer.sweep.start import Sweep
 from trainer.sweep.sweep_task import SweepTask
-from trainer.training.attempt import FULL_ERROR, USER_ERRORS, attempt, refuse
+from trainer.training import start as run_start
+from trainer.training.attempt import attempt
+from trainer.training.start import Resume, Start
+
+SWEEP_FLAGS = ("-m", "--multirun")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code.
-
-    0 done, 1 failed, 2 bad configuration or arguments, 130 SIGINT, 143 SIGTERM.
-    """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+@framed
+def main(arguments: list[str]) -> int:
+    """Runs the command line; returns the exit code."""
     launch = Launch.from_environment()
     if launch.processes == 1:
         return answer(arguments)
@@ -38,54 +42,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return own_team().follow()
     if launch.restarts and (folder := own_team().board.remembered()) is not None:
         arguments = again(arguments, folder)
-    code = answer(arguments)
+    code = framed(answer)(arguments)
     own_team().end(code)
     return code
 
 
 def answer(arguments: list[str]) -> int:
     """Does what the arguments ask for; returns the exit code."""
-    try:
-        if help_text.wanted(arguments):
-            return show(help_text.text())
-        if "--version" in arguments:
-            return show(f"trainer {__version__}")
-        if "--cfg" in arguments:
-            return show(
-                help_text.configuration([a for a in arguments if a not in ("--cfg", "job")])
-            )
-        with contextlib.ExitStack() as locks:
-            return carry_out(door.enter(arguments, locks), arguments)
-    except KeyboardInterrupt:
-        return 130
-    except USER_ERRORS as error:
-        return refuse(error).code
+    if help_text.wanted(arguments):
+        return show(help_text.text())
+    if "--version" in arguments:
+        return show(f"trainer {__version__}")
+    if "--cfg" in arguments:
+        return show(help_text.configuration([a for a in arguments if a not in ("--cfg", "job")]))
+    with contextlib.ExitStack() as locks:
+        return carry_out(begin(arguments, locks), arguments)
 
 
-def show(text: str) -> int:
-    """Prints a text to a reader who may leave early; returns 1 if it cannot be written."""
-    return 0 if console.say(text, sys.stdout) else 1
+def begin(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resume | Sweep:
+    """What the arguments ask for, checked; its folder is locked."""
+    own = [quoted(a) for a in arguments if a not in SWEEP_FLAGS]
+    overrides = parse(own)
+    launchers.check_installed(overrides)
+    begin_it = sweep_start.begin if len(own) < len(arguments) else run_start.begin
+    return begin_it(own, overrides, locks)
 
 
-def carry_out(plan: door.Start | door.Resume | door.Sweep, arguments: Sequence[str]) -> int:
-    """Runs what the door let in."""
+def carry_out(plan: Start | Resume | Sweep, arguments: Sequence[str]) -> int:
+    """Runs what was asked for."""
     command = ["python", "-m", "trainer", *arguments]
     if Launch.from_environment().processes > 1:
         from trainer.training.processes import own_team
 
         own_team().board.remember(str(plan.folder))
-    if isinstance(plan, door.Resume):
+    if isinstance(plan, Resume):
         return attempt(plan.config, plan.folder, plan.commit, command).code
     return through_hydra(plan, command)
 
 
-def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
+def through_hydra(plan: Start | Sweep, command: list[str]) -> int:
     """Lets Hydra write its record and, in a sweep, go from job to job."""
     codes: list[int] = []
 
     def single(config: object) -> float | None:
         del config
-        if isinstance(plan, door.Sweep):
+        if isinstance(plan, Sweep):
             raise TypeError("a sweep has a task of its own")
         outcome = attempt(plan.config, plan.folder, None, command)
         codes.append(outcome.code)
@@ -94,7 +95,7 @@ def through_hydra(plan: door.Start | door.Sweep, command: list[str]) -> int:
     # Hydra would print an error of its own (a full disk, say) with a traceback, and leave.
     before, os.environ[FULL_ERROR] = os.environ.get(FULL_ERROR), "1"
     try:
-        if isinstance(plan, door.Sweep):
+        if isinstance(plan, Sweep):
             task = SweepTask(plan.folder, tuple(command), plan.launch, plan.searched)
             arguments = [*plan.arguments, "-m"]
             random.seed(0)  # Optuna draws the order of a grid from it
@@ -120,4 +121,4 @@ def hydra_run(task: Callable[..., float | None], arguments: Sequence[str]) -> No
 
 
 if __name__ == "__main__":
-    exit.leave(main())
+    leave(main())

@@ -1,20 +1,19 @@
 """`python -m trainer.evaluate`: how good a trained model is, class by class."""
 
-from trainer.cli import exit
+from trainer.cli import signals
 
 if __name__ == "__main__":
-    exit.at_once_on_signals()  # files are replaced whole: nothing to save
+    signals.end_at_once()  # files are replaced whole: nothing to save
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from trainer.cli import console
-from trainer.cli.arguments import Parser, use_values
+from trainer.cli.command import Parser, framed, leave
 from trainer.inference.places import WEIGHTS, resolve
+from trainer.inference.settings import use_values
 from trainer.storage import files
-from trainer.training.attempt import USER_ERRORS, refuse
 
 EXAMPLES = """\
 examples:
@@ -28,7 +27,8 @@ TensorBoard file into RUN/evaluation/<split>_<weights>, of a checkpoint <split>_
 itself is not touched."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@framed
+def main(arguments: list[str]) -> int:
     """Evaluates, prints and writes; returns the exit code."""
     parser = Parser(
         "evaluate",
@@ -41,34 +41,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", choices=WEIGHTS, help="default: best, where there are some")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write there instead")
-    try:
-        words = parser.read(arguments)
-        if len(words.paths) != 1:
-            raise ValueError("name one run folder, checkpoint or sweep; --help shows the usage")
-        place = resolve(Path(words.paths[0]), words.flags.weights)
-        values = use_values(words.overrides)
-        from trainer.inference import record  # torch takes seconds
-        from trainer.inference.evaluated import evaluate
-        from trainer.inference.trained import load_trained
+    words = parser.read(arguments)
+    if len(words.paths) != 1:
+        raise ValueError("name one run folder, checkpoint or sweep; --help shows the usage")
+    place = resolve(Path(words.paths[0]), words.flags.weights)
+    values = use_values(words.overrides)
+    from trainer.inference import record  # torch takes seconds
+    from trainer.inference.evaluated import evaluate
+    from trainer.inference.trained import load_trained
 
-        split = words.flags.split
-        folder = None
-        if place.folder is not None or words.flags.out is not None:
-            folder = place.result_folder(f"evaluation/{split}_{place.label}", words.flags.out)
-        result = evaluate(load_trained(place, values), split)
-        found = result.values()
-        text = json.dumps(found, indent=2) if words.flags.json else "\n".join(result.lines())
-        printed = console.say(text, sys.stdout)
-        if folder is not None:  # behind the results: a folder that is not ours costs no evaluation
-            files.make_folder(folder.absolute())
-            name = result.trained.config.name or result.trained.config.model.name
-            record.write(folder, found, result.scores, title=f"{name}, {split} images")
-            if not words.flags.json:
-                printed = console.say(f"written: {folder}", sys.stdout) and printed
-        return 0 if printed else 1
-    except USER_ERRORS as error:
-        return refuse(error).code
+    split = words.flags.split
+    folder = None
+    if place.folder is not None or words.flags.out is not None:
+        folder = place.result_folder(f"evaluation/{split}_{place.label}", words.flags.out)
+    result = evaluate(load_trained(place, values), split)
+    found = result.values()
+    text = json.dumps(found, indent=2) if words.flags.json else "\n".join(result.lines())
+    printed = console.say(text, sys.stdout)
+    if folder is not None:  # behind the results: a folder that is not ours costs no evaluation
+        files.make_folder(folder.absolute())
+        name = result.trained.config.name or result.trained.config.model.name
+        record.write(folder, found, result.scores, title=f"{name}, {split} images")
+        if not words.flags.json:
+            printed = console.say(f"written: {folder}", sys.stdout) and printed
+    return 0 if printed else 1
 
 
 if __name__ == "__main__":
-    exit.leave(main())
+    leave(main())

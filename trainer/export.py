@@ -1,20 +1,18 @@
 """`python -m trainer.export`: a trained model as a file that other programs run."""
 
-from trainer.cli import exit
+from trainer.cli import signals
 
 if __name__ == "__main__":
-    exit.at_once_on_signals()  # files are replaced whole: nothing to save
+    signals.end_at_once()  # files are replaced whole: nothing to save
 
 import importlib.util
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer.cli import console
-from trainer.cli.arguments import Parser, use_values
+from trainer.cli.command import Parser, framed, leave, show
 from trainer.inference.places import WEIGHTS, resolve
+from trainer.inference.settings import use_values
 from trainer.storage import folders
-from trainer.training.attempt import USER_ERRORS, refuse
 
 EXAMPLES = """\
 examples:
@@ -29,7 +27,8 @@ FILES = {"onnx": "model.onnx", "torch": "model.pt2"}
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@framed
+def main(arguments: list[str]) -> int:
     """Exports, checks and prints; returns the exit code."""
     parser = Parser(
         "export",
@@ -42,28 +41,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--weights", choices=WEIGHTS, help="default: best, where there are some")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write there instead")
-    try:
-        words = parser.read(arguments)
-        if len(words.paths) != 1:
-            raise ValueError("name one run folder, checkpoint or sweep; --help shows the usage")
-        place = resolve(Path(words.paths[0]), words.flags.weights)
-        values = use_values(words.overrides)
-        for key in values:
-            if not key.startswith("data."):
-                raise ValueError(f"{key}: an exported model is fp32, from the CPU")
-        kinds = {k: n for k, n in FILES.items() if words.flags.format in (k, "both")}
-        check_packages(kinds)
-        folder = place.result_folder("export", words.flags.out)
-        folders.check_writable(folder)
-        from trainer.inference.deployed import export  # torch takes seconds
-        from trainer.inference.trained import load_trained
+    words = parser.read(arguments)
+    if len(words.paths) != 1:
+        raise ValueError("name one run folder, checkpoint or sweep; --help shows the usage")
+    place = resolve(Path(words.paths[0]), words.flags.weights)
+    values = use_values(words.overrides)
+    for key in values:
+        if not key.startswith("data."):
+            raise ValueError(f"{key}: an exported model is fp32, from the CPU")
+    kinds = {k: n for k, n in FILES.items() if words.flags.format in (k, "both")}
+    check_packages(kinds)
+    folder = place.result_folder("export", words.flags.out)
+    folders.check_writable(folder)
+    from trainer.inference.deployed import export  # torch takes seconds
+    from trainer.inference.trained import load_trained
 
-        trained = load_trained(place, values | {"device": "cpu", "amp": "none"})
-        head = [trained.title(), *(f"note: {note}" for note in trained.notes)]
-        text = "\n".join([*head, *export(trained, kinds, folder)])
-        return 0 if console.say(text, sys.stdout) else 1
-    except USER_ERRORS as error:
-        return refuse(error).code
+    trained = load_trained(place, values | {"device": "cpu", "amp": "none"})
+    head = [trained.title(), *(f"note: {note}" for note in trained.notes)]
+    text = "\n".join([*head, *export(trained, kinds, folder)])
+    return show(text)
 
 
 def check_packages(kinds: Sequence[str] | dict[str, str]) -> None:
@@ -77,4 +73,4 @@ def check_packages(kinds: Sequence[str] | dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    exit.leave(main())
+    leave(main())

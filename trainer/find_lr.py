@@ -1,26 +1,24 @@
 """`python -m trainer.find_lr`: which learning rates are worth trying."""
 
-from trainer.cli import exit
+from trainer.cli import signals
 
 if __name__ == "__main__":
-    exit.at_once_on_signals()  # files are written at the end, whole
+    signals.end_at_once()  # files are written at the end, whole
 
 import json
 import math
 import shlex
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.cli import console
-from trainer.cli.arguments import Parser
+from trainer.cli.command import Parser, framed, leave, show
 from trainer.config.fields import Config
 from trainer.config.overrides import compose_run, parse, quoted
 from trainer.storage import files, folders
-from trainer.sweep import door
-from trainer.training.attempt import USER_ERRORS, refuse
+from trainer.training import start
 
 if TYPE_CHECKING:
     from trainer.training.range_test import RangeTest
@@ -39,7 +37,8 @@ lowest point. Writes find_lr.png, find_lr.csv and find_lr.json."""
 LEFT_OUT = ("optimizer.lr", "on_horizon_change")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@framed
+def main(arguments: list[str]) -> int:
     """Tests, prints and writes; returns the exit code."""
     parser = Parser(
         "find_lr",
@@ -52,47 +51,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--to", type=float, default=10.0, dest="highest", metavar="LR", help="last (%(default)g)")
     add("--updates", type=int, default=300, metavar="N", help="how many (%(default)s)")
     add("--out", type=Path, metavar="FOLDER", help="default: outputs/find_lr/<date>_<time>")
+    words = parser.read(arguments)
+    if words.paths:
+        raise ValueError(f"{words.paths[0]}: is not key=value; init=<checkpoint> starts there")
+    flags = words.flags
+    check_range(flags.lowest, flags.highest, flags.updates)
+    config = configured(words.overrides)
+    out: Path = flags.out or Path("outputs/find_lr", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    folders.check_writable(out)
+    from trainer.training.range_test import run_range_test  # torch takes seconds
+    from trainer.training.session import explained
+
+    drawn = console.shows_bar(config.log.progress)
+    bar = console.EpochBar(show=drawn, title="range test", total=flags.updates, done=0)
+
+    def shown(loss: float) -> None:
+        bar.advance()
+        bar.loss(loss)
+
     try:
-        words = parser.read(arguments)
-        if words.paths:
-            raise ValueError(f"{words.paths[0]}: is not key=value; init=<checkpoint> starts there")
-        flags = words.flags
-        check_range(flags.lowest, flags.highest, flags.updates)
-        config = configured(words.overrides)
-        out: Path = flags.out or Path("outputs/find_lr", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
-        folders.check_writable(out)
-        from trainer.training.range_test import run_range_test  # torch takes seconds
-        from trainer.training.session import explained
+        test = run_range_test(
+            config,
+            lowest=flags.lowest,
+            highest=flags.highest,
+            updates=flags.updates,
+            shown=shown,
+        )
+    except (RuntimeError, OSError) as error:
+        if (known := explained(error, config)) is not None:
+            raise known from error
+        raise
+    finally:
+        bar.close()
+    lines = conclusions(test, [w for w in words.overrides if _key(w) not in LEFT_OUT])
+    write(out, test, config, lines)
+    from trainer.training.range_figure import characters
 
-        show = console.shows_bar(config.log.progress)
-        bar = console.EpochBar(show=show, title="range test", total=flags.updates, done=0)
-
-        def shown(loss: float) -> None:
-            bar.advance()
-            bar.loss(loss)
-
-        try:
-            test = run_range_test(
-                config,
-                lowest=flags.lowest,
-                highest=flags.highest,
-                updates=flags.updates,
-                shown=shown,
-            )
-        except (RuntimeError, OSError) as error:
-            if (known := explained(error, config)) is not None:
-                raise known from error
-            raise
-        finally:
-            bar.close()
-        lines = conclusions(test, [w for w in words.overrides if _key(w) not in LEFT_OUT])
-        write(out, test, config, lines)
-        from trainer.training.range_figure import characters
-
-        text = "\n".join([characters(test, suggested(test)), *lines, f"written: {out}"])
-        return 0 if console.say(text, sys.stdout) else 1
-    except USER_ERRORS as error:
-        return refuse(error).code
+    text = "\n".join([characters(test, suggested(test)), *lines, f"written: {out}"])
+    return show(text)
 
 
 def check_range(lowest: float, highest: float, updates: int) -> None:
@@ -124,7 +120,7 @@ def configured(overrides: Sequence[str]) -> Config:
         if override.is_sweep_override():
             raise ValueError(f"{override.input_line}: one range test at a time")
     config = compose_run(arguments).config
-    door.check([config])
+    start.check([config])
     config.anchor()
     return config
 
@@ -196,4 +192,4 @@ def _key(word: str) -> str:
 
 
 if __name__ == "__main__":
-    exit.leave(main())
+    leave(main())

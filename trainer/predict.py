@@ -1,19 +1,18 @@
 """`python -m trainer.predict`: what a trained model takes image files for."""
 
-from trainer.cli import exit
+from trainer.cli import signals
 
 if __name__ == "__main__":
-    exit.at_once_on_signals()  # nothing is written
+    signals.end_at_once()  # nothing is written
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from trainer.cli import console
-from trainer.cli.arguments import Parser, use_values
+from trainer.cli.command import Parser, framed, leave, show
 from trainer.inference.places import WEIGHTS, resolve
-from trainer.training.attempt import USER_ERRORS, refuse
+from trainer.inference.settings import use_values
 
 EXAMPLES = """\
 examples:
@@ -28,7 +27,8 @@ model; amp=bf16 asks for less. If one file cannot be read, all such are named, n
 and the exit code is 1."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@framed
+def main(arguments: list[str]) -> int:
     """Predicts and prints; returns the exit code."""
     parser = Parser(
         "predict",
@@ -41,26 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--weights", choices=WEIGHTS, help="default: best, where there are some")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
-    try:
-        words = parser.read(arguments)
-        if len(words.paths) < 2:
-            raise ValueError("name a run and at least one image; --help shows the usage")
-        place = resolve(Path(words.paths[0]), words.flags.weights)
-        values: dict[str, object] = {"amp": "none"} | use_values(words.overrides)
-        from trainer.inference import images, predicted  # torch takes seconds
-        from trainer.inference.trained import load_trained
+    words = parser.read(arguments)
+    if len(words.paths) < 2:
+        raise ValueError("name a run and at least one image; --help shows the usage")
+    place = resolve(Path(words.paths[0]), words.flags.weights)
+    values: dict[str, object] = {"amp": "none"} | use_values(words.overrides)
+    from trainer.inference import images, predicted  # torch takes seconds
+    from trainer.inference.trained import load_trained
 
-        paths = images.find_images(words.paths[1:])
-        pictures, errors = images.read_images(paths)
-        for error in errors:
-            console.say(str(error), sys.stderr)
-        if errors:
-            raise OSError(predicted.unreadable(paths, errors))
-        trained = load_trained(place, values)
-        top = predicted.checked_top(words.flags.top, trained.classes)
-        result = predicted.predict(trained, pictures, top)
-    except USER_ERRORS as error:
-        return refuse(error).code
+    paths = images.find_images(words.paths[1:])
+    pictures, errors = images.read_images(paths)
+    for error in errors:
+        console.say(str(error), sys.stderr)
+    if errors:
+        raise OSError(predicted.unreadable(paths, errors))
+    trained = load_trained(place, values)
+    top = predicted.checked_top(words.flags.top, trained.classes)
+    result = predicted.predict(trained, pictures, top)
     if words.flags.json:
         found = {
             "checkpoint": str(trained.commit.path),
@@ -70,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         head = [trained.title(), *(f"note: {note}" for note in trained.notes)]
         text = "\n".join([*head, *predicted.lines(result)])
-    return 0 if console.say(text, sys.stdout) else 1
+    return show(text)
 
 
 if __name__ == "__main__":
-    exit.leave(main())
+    leave(main())

@@ -3,27 +3,27 @@
 Every curve comes from the function that trains. Needs no data set, no GPU and no torch.
 """
 
-from trainer.cli import exit
+from trainer.cli import signals
 
 if __name__ == "__main__":
-    exit.at_once_on_signals()  # there is nothing to save
+    signals.end_at_once()  # there is nothing to save
 
-import argparse
 import json
-import sys
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.cli import console, terminal_plot
+from trainer.cli import terminal_plot
+from trainer.cli.command import Parser, framed, leave, show
 from trainer.config.fields import Config
 from trainer.config.overrides import compose_run, jobs, parse, quoted
 from trainer.schedules.linter import lint
 from trainer.schedules.schedule import ResolvedSchedule
 from trainer.storage import files
 
-USAGE = """\
+EXAMPLES = """\
 examples:
   python -m trainer.preview scheduler=steplr,multistep,warmup_cosine epochs=30
   python -m trainer.preview experiment=vgg_warmup_steplr --png lr.png --csv lr.csv
@@ -45,15 +45,16 @@ class PreviewCurve:
     lrs: list[float]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@framed
+def main(arguments: list[str]) -> int:
     """Prints, and writes where asked, the curves; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer.preview",
-        usage="%(prog)s [key=value ...] [--csv FILE] [--png FILE] [--metrics FILE]",
-        description="Draws the LR against the update for one or many schedules.",
-        epilog=USAGE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "preview",
+        "[key=value ...] [--csv FILE] [--png FILE] [--metrics FILE]",
+        "Draws the LR against the update for one or many schedules.",
+        EXAMPLES,
     )
+    parser.add_argument("-m", "--multirun", action="store_true", help=SUPPRESS)  # as in a sweep
     parser.add_argument("--csv", type=Path, help="write step, epoch and a column per curve")
     parser.add_argument("--png", type=Path, help="write a picture")
     parser.add_argument(
@@ -61,28 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         help="what a plateau would have seen: a run's metrics.jsonl, or one number a line",
     )
-    flags, overrides = parser.parse_known_intermixed_args(arguments)
-    overrides = [argument for argument in overrides if argument not in ("-m", "--multirun")]
-    try:
-        curves, notes = previews(overrides, flags.metrics)
-        for line in notes:
-            print(line)
-        print(terminal_plot.draw([(c.label, c.lrs) for c in curves], curves[0].steps_per_epoch))
-        for curve in curves:
-            print(describe(curve))
-        if flags.csv:
-            files.write_text(flags.csv, csv_text(curves))
-        if flags.png:
-            from trainer.cli.plot import draw_lrs  # matplotlib takes half a second
+    flags = parser.read(arguments).flags
+    curves, lines = previews(flags.words, flags.metrics)
+    lines.append(terminal_plot.draw([(c.label, c.lrs) for c in curves], curves[0].steps_per_epoch))
+    code = show("\n".join([*lines, *map(describe, curves)]))
+    if flags.csv:
+        files.write_text(flags.csv, csv_text(curves))
+    if flags.png:
+        from trainer.cli.plot import draw_lrs  # matplotlib takes half a second
 
-            draw_lrs(flags.png, [(c.label, c.lrs, c.steps_per_epoch) for c in curves])
-        sys.stdout.flush()
-    except BrokenPipeError:  # piped into something that has read enough
-        exit.silence(sys.stdout)
-    except (ValueError, OSError) as error:
-        print(f"trainer: error: {console.one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
-    return 0
+        draw_lrs(flags.png, [(c.label, c.lrs, c.steps_per_epoch) for c in curves])
+    return code
 
 
 def previews(
@@ -167,4 +157,4 @@ def csv_text(curves: Sequence[PreviewCurve]) -> str:
 
 
 if __name__ == "__main__":
-    exit.leave(main())
+    leave(main())

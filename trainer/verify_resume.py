@@ -1,22 +1,17 @@
 """`python -m trainer.verify_resume`: a run that is killed again and again against one untouched."""
 
-import argparse
 import random
 import shutil
 import signal
 import sys
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from trainer.cli import console, exit
-from trainer.cli.forked import TrainerProcess
-from trainer.storage import checkpoint, files
-from trainer.storage.comparison import compare_runs, digest, entries
+from trainer.cli import console
+from trainer.cli.command import Parser, framed, leave
+from trainer.cli.signals import Stopped
+from trainer.storage import files
 
 EXAMPLES = """\
 examples:
@@ -26,88 +21,57 @@ examples:
 Commits are kept until the end, so a difference is shown at the first commit that has it;
 checkpoint.every_steps=1 shows the very update.
 exit code: 0 identical, 1 different, 2 a mistake in the arguments"""
-SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-SHARE = 0.4  # of the training time that passes at most before a kill
-
-STARTED: list[TrainerProcess] = []  # the one that runs; it must not outlive this command
+OTHERS = ("resume", "hydra.run.dir", "-m", "--multirun", "--version", "--cfg")
 
 
-class Failed(Exception):
-    """A run did something else than train or be killed.
-
-    Attributes:
-        code: Its exit code.
-    """
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(slots=True)
-class Tally:
-    """What has happened so far.
-
-    Attributes:
-        kills: Signals that ended a process, by name.
-        runs: Runs trained to their end after at least one of them.
-    """
-
-    kills: Counter[str] = field(default_factory=Counter[str])
-    runs: int = 0
-
-    def __str__(self) -> str:
-        """In words."""
-        kills = ", ".join(f"{count} {name}" for name, count in sorted(self.kills.items()))
-        return f"{self.kills.total()} kills ({kills or 'none'}) in {self.runs} runs"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+@framed
+def main(arguments: list[str]) -> int:
     """Compares; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer.verify_resume",
-        usage="%(prog)s [key=value ...] [--kills N] [--within S] [--seed N] [--folder FOLDER]",
-        description="Trains a configuration untouched, and again with kills at random moments, "
-        "and compares every commit, the metrics, the LRs and the event files bit for bit.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "verify_resume",
+        "[key=value ...] [--kills N] [--within S] [--seed N] [--folder FOLDER]",
+        "Trains a configuration untouched, and again with kills at random moments, and compares "
+        "every checkpoint, the metrics, the LRs and the event files bit for bit.",
+        EXAMPLES,
     )
-    parser.add_argument("--kills", type=_count, default=20, help="how many (20)")
+    parser.add_argument("--kills", type=int, default=20, metavar="N", help="how many (20)")
     parser.add_argument(
         "--within",
-        type=_seconds,
+        type=float,
         metavar="SECONDS",
         help="of training that pass at most before a kill (two fifths of the run)",
     )
-    parser.add_argument("--seed", type=int, default=None, help="draws the moments")
+    parser.add_argument("--seed", type=int, metavar="N", help="draws the moments")
     parser.add_argument("--folder", type=Path, help="where the runs go, and stay")
-    flags, overrides = parser.parse_known_intermixed_args(arguments)
-    for key in ("resume", "hydra.run.dir", "-m", "--multirun", "--version", "--cfg"):
-        if any(override.split("=")[0] == key for override in overrides):
-            console.say(f"trainer: error: {key}: is not for verify_resume", sys.stderr)
-            return 2
+    for argument in arguments:
+        if argument.partition("=")[0] in OTHERS:
+            raise ValueError(f"{argument.partition('=')[0]}: is not for verify_resume")
+    flags = parser.read(arguments).flags
+    if flags.kills < 1:
+        raise ValueError(f"--kills {flags.kills}: must be at least 1")
+    if flags.within is not None and not flags.within > 0:
+        raise ValueError(f"--within {flags.within:g}: must be above 0")
+    folder = flags.folder
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="verify_resume_"))
+    elif folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"--folder={folder}: is not empty")
+    else:
+        files.make_folder(folder.absolute())
     seed = random.randrange(2**32) if flags.seed is None else flags.seed
-    folder = flags.folder or Path(tempfile.mkdtemp(prefix="verify_resume_"))
+    from trainer.training import verification  # torch takes seconds
+
     same = False
     try:
-        if flags.folder is not None:
-            if folder.exists() and any(folder.iterdir()):
-                raise FileExistsError(f"--folder={folder}: is not empty")
-            files.make_folder(folder.absolute())
-        same = verify(overrides, flags.kills, seed, folder.resolve(), within=flags.within)
-    except KeyboardInterrupt as stop:
-        return 143 if stop.args else 130
-    except Failed as error:
+        same = verification.verify(
+            flags.words, flags.kills, seed, folder.resolve(), within=flags.within
+        )
+    except verification.Failed as error:
         console.say(str(error), sys.stderr)
         same = error.code == 2  # a mistake: there is nothing to look at
         return error.code
-    except (ValueError, OSError) as error:
-        console.say(f"trainer: error: {console.one_line(error)}", sys.stderr)
-        mistake = isinstance(error, FileExistsError | NotADirectoryError)
-        return 2 if mistake else 1
     finally:
-        for process in STARTED:
-            process.kill(signal.SIGKILL)
+        verification.end()
         if flags.folder is None:
             if same or not any(folder.iterdir()):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -116,135 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if same else 1
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError("must be above 0")
-    return number
-
-
-def verify(
-    overrides: Sequence[str], kills: int, seed: int, folder: Path, *, within: float | None = None
-) -> bool:
-    """Whether killed runs end as one that was never touched; prints what it finds.
-
-    Args:
-        overrides: The configuration.
-        kills: How many processes are ended.
-        seed: Draws when and how.
-        folder: An empty one for the runs.
-        within: Seconds of training that pass at most before a kill; None: a share of the run.
-
-    Raises:
-        Failed: If a run refuses or fails by itself.
-    """
-    command = [*overrides, "checkpoint.keep_last=1000000", "resume=auto"]
-    console.say(f"training untouched: {' '.join(overrides) or 'the defaults'}", sys.stdout)
-    seconds, begun = _untouched(command, folder, "untouched")
-    reference = entries(checkpoint.find(folder / "untouched").state)
-    console.say(
-        f"  {seconds:.1f} s, content sha256 {digest(reference)}\nkilling, seed {seed}", sys.stdout
-    )
-    draw, tally = random.Random(seed), Tally()
-    while tally.kills.total() < kills:
-        name = f"killed_{tally.runs}"
-        share = max(seconds - begun, 0.1) * SHARE
-        longest = begun + (share if within is None else min(share, within))
-        if not _killed_run(command, folder, name, draw, tally, kills, longest):
-            shutil.rmtree(folder / name)
-            seconds = begun + (seconds - begun) * 0.8  # it was over before: kill earlier
-            continue
-        tally.runs += 1
-        difference = compare_runs(folder / "untouched", folder / name, complete=True)
-        if difference is not None:
-            console.say(f"different: {tally}: {name} at {difference}", sys.stdout)
-            _second_untouched(command, folder)
-            return False
-        console.say(f"  identical after {tally}", sys.stdout)
-        shutil.rmtree(folder / name)
-    console.say(f"identical: {tally}; content sha256 {digest(reference)}", sys.stdout)
-    return True
-
-
-def _start(command: list[str], folder: Path, name: str) -> TrainerProcess:
-    """The command as the user would type it here, with a run folder of its own."""
-    arguments = [*command, f"hydra.run.dir={folder / name}"]
-    process = TrainerProcess(arguments, Path.cwd(), printed=folder)
-    STARTED[:] = [process]
-    return process
-
-
-def _untouched(command: list[str], folder: Path, name: str) -> tuple[float, float]:
-    """Trains to the end; returns seconds in all and until the first commit."""
-    process = _start(command, folder, name)
-    start, begun = time.perf_counter(), 0.0
-    while process.code(0.02) is None:
-        if not begun and checkpoint.commits(folder / name):
-            begun = time.perf_counter() - start
-    if (code := process.code()) != 0:
-        raise Failed(process.err.rstrip() or f"the untouched run ended with {code}", code or 1)
-    return time.perf_counter() - start, begun
-
-
-def _killed_run(
-    command: list[str],
-    folder: Path,
-    name: str,
-    draw: random.Random,
-    tally: Tally,
-    kills: int,
-    longest: float,
-) -> bool:
-    """One run to its end, killed on the way while there are kills left; whether it was."""
-    before = tally.kills.total()
-    while True:
-        process = _start(command, folder, name)
-        if tally.kills.total() < kills:
-            number = draw.choice(SIGNALS)
-            if process.code(draw.uniform(0, longest)) is None:
-                process.kill(number)
-        else:
-            number = None
-        code = process.code(None)
-        if code == 0:
-            return tally.kills.total() > before
-        expected = () if number is None else (-number, 128 + number)
-        if number is None or code not in expected:
-            raise Failed(f"{process.err.rstrip()}\nfailed after {tally}, exit code {code}", 1)
-        tally.kills[number.name] += 1
-        _check_whole(folder / name)
-
-
-def _check_whole(run: Path) -> None:
-    for file in (run / checkpoint.FOLDER).glob("*.pt"):
-        files.read_sealed(file)
-
-
-def _second_untouched(command: list[str], folder: Path) -> None:
-    """Says whether the configuration repeats at all."""
-    _untouched(command, folder, "untouched_again")
-    again = compare_runs(folder / "untouched", folder / "untouched_again")
-    if again is None:
-        console.say("two untouched runs are identical: this is a fault in resuming", sys.stdout)
-    else:
-        console.say(
-            f"two untouched runs differ too, at {again}: the configuration does not repeat on this "
-            "machine (deterministic=true?)",
-            sys.stdout,
-        )
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt(number)
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number)  # its runs end first
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminated)
-    exit.leave(main())
+    signal.signal(signal.SIGTERM, _stop)
+    leave(main())

@@ -16,12 +16,12 @@ from benchmarks.measure import Row, figure, interleave, settle, spread, target
 from benchmarks.ours import frozen_batch, ours
 from benchmarks.setting import Setting
 from benchmarks.trace import Trace, traced
+from trainer.cli.signals import StopRequest
 from trainer.config.overrides import compose_run
 from trainer.training import session
 from trainer.training.build import build_run
 from trainer.training.graph import GraphEngine
 from trainer.training.record import Record
-from trainer.training.signals import StopRequest
 
 TRACED = 20  # updates
 

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 
 from benchmarks.measure import Contestant
+from trainer.cli.signals import StopRequest
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import EpochTable, epoch_table
 from trainer.training.graph import GraphEngine, StaticUpdate
 from trainer.training.loop import Training
 from trainer.training.record import Record
-from trainer.training.signals import StopRequest
 from trainer.training.update import EagerEngine
 
 

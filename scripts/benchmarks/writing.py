@@ -15,11 +15,11 @@ from typing import Any
 
 from benchmarks.measure import Row, figure, in_turn, settle, spread, target
 from benchmarks.setting import Setting
+from trainer.cli.signals import StopRequest
 from trainer.storage import checkpoint
 from trainer.training.evaluation import Evaluator
 from trainer.training.loop import Training
 from trainer.training.record import Record
-from trainer.training.signals import StopRequest
 
 EPOCH = 390  # updates in an epoch of CIFAR-10 at batch 128
 LENGTHS = (1, 30, 100)  # epochs that a committed history has

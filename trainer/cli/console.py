@@ -2,18 +2,16 @@
 
 import contextlib
 import logging
+import os
 import sys
 import threading
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from tqdm import tqdm
-
-from trainer.cli import exit
-from trainer.config.metrics import Task
 
 # Only this process draws. tqdm's own lock is for several, and a killed process would leave it
 # behind for Python to complain about.
@@ -36,10 +34,25 @@ def say(text: str, stream: TextIO | None) -> bool:
     except UnicodeEncodeError:  # a terminal for ASCII
         return say(text.encode("ascii", "backslashreplace").decode(), stream)
     except (BrokenPipeError, ValueError):  # the reader has gone, or the stream is closed
-        exit.silence(stream)
+        silence(stream)
     except OSError:  # a full disk behind a redirection
         return False
     return True
+
+
+def finish(stream: TextIO | None) -> None:
+    """Flushes a stream at the end of the process, which must not fail over its last line."""
+    if stream is not None:
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            silence(stream)
+
+
+def silence(stream: TextIO) -> None:
+    """Sends what a closed stream still gets to nowhere, at the end of the process too."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 class _Screen(logging.Handler):
@@ -174,30 +187,6 @@ class EpochBar:
         if self._bar is not None:
             with self._drawing():
                 self._bar.close()
-
-
-def epoch_line(row: Mapping[str, float], split: str, epochs: int, task: Task) -> str:
-    """What an epoch came to, in one line.
-
-    Args:
-        row: Its metrics.
-        split: `val` or `test`, whichever is evaluated.
-        epochs: Planned length of the run.
-        task: What is learned.
-    """
-    score = task.score
-    line = (
-        f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}"
-        f"  lr {row['lr']:<9.4g}"
-        f"  train loss {row['train/loss']:.4f} {score} {task.written(row[f'train/{score}'])}"
-    )
-    if f"{split}/loss" in row:
-        evaluated = task.written(row[f"{split}/{score}"])
-        line += f"  {split} loss {row[f'{split}/loss']:.4f} {score} {evaluated}"
-    line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} {task.examples}/s"
-    if row["skipped_updates"]:
-        line += f"  {int(row['skipped_updates'])} updates skipped"
-    return line
 
 
 def duration(seconds: float) -> str:

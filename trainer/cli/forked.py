@@ -4,18 +4,19 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import runpy
 import sys
 import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from trainer.cli import exit
+from trainer.cli import console, signals
 
 # A killed trainer cannot put its workers' semaphores away; Python would complain at our end.
 sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["trainer.sweep.prefork"])
+_context.set_forkserver_preload(["trainer.__main__", "trainer.training.preloaded"])
 _numbers = itertools.count(1)
 
 
@@ -87,16 +88,19 @@ def _main(
     arguments: list[str], folder: Path, out: Path, err: Path, prepare: Callable[[], object] | None
 ) -> None:
     multiprocessing.set_start_method(None, force=True)  # its data workers start as anybody's do
-    exit.at_once_on_signals()  # as `python -m trainer` begins
+    signals.end_at_once()  # as `python -m trainer` begins
     os.chdir(folder)
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
-    sys.argv = ["trainer"]
-    from trainer.__main__ import main
-
+    sys.argv = ["trainer", *arguments]
     if prepare is not None:
         prepare()
-    code = main(arguments)
-    exit.finish(sys.stdout)
-    exit.finish(sys.stderr)
-    os._exit(code)
+    try:
+        runpy.run_module("trainer", run_name="__main__")
+    except SystemExit as left:
+        code = left.code
+    else:
+        code = 0
+    console.finish(sys.stdout)
+    console.finish(sys.stderr)
+    os._exit(code if isinstance(code, int) else 1)

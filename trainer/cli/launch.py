@@ -4,8 +4,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trainer.config.fields import Config
-
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -45,30 +43,3 @@ class Launch:
     def leads(self) -> bool:
         """Whether this process writes and prints."""
         return self.rank == 0
-
-    def check(self, config: Config) -> None:
-        """Whether a run can be dealt out to the processes.
-
-        Raises:
-            ValueError: If not; names the key.
-        """
-        if self.processes == 1:
-            return
-        parts = self.processes * config.accumulate
-        if config.batch_size % parts:
-            each = f" of {config.accumulate} micro-batches each" if config.accumulate > 1 else ""
-            raise ValueError(
-                f"batch_size={config.batch_size}: cannot be dealt out evenly to {self.processes} "
-                f"processes{each}; it must be a multiple of {parts}"
-            )
-        last = config.data.training_images() % config.batch_size
-        if last % parts and not config.data.drop_last:
-            raise ValueError(
-                f"data.drop_last=false: the last batch of an epoch has {last} images, which "
-                f"{self.processes} processes cannot share evenly; data.drop_last=true leaves it out"
-            )
-        if ":" in config.device:
-            raise ValueError(
-                f"device={config.device}: {self.processes} processes take a GPU each; use "
-                "device=cuda"
-            )

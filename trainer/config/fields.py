@@ -13,16 +13,11 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from trainer.config.metrics import TASKS, Task
-from trainer.config.run_options import (
-    CheckpointOptions,
-    EarlyStoppingOptions,
-    LogOptions,
-    at_least,
-    one_of,
-)
+from trainer.config.run_options import CheckpointOptions, EarlyStoppingOptions, LogOptions
 from trainer.data import options as data_options
 from trainer.models import options as model_options
 from trainer.optimizers import options as optimizer_options
+from trainer.options.ranges import at_least, one_of
 from trainer.schedules import options as schedule_options
 from trainer.schedules.horizon import CHOICES as HORIZON_CHOICES
 from trainer.schedules.schedule import ResolvedSchedule, Schedule

@@ -1,6 +1,5 @@
 """The command line, before Hydra sees it: quoting, key check, nearest names, composition."""
 
-import difflib
 import functools
 import itertools
 import re
@@ -17,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from trainer.config.fields import GROUPS, Config, register
-from trainer.config.saved import flat, to_object
+from trainer.config.saved import to_object
+from trainer.options.keys import flat, near
 
 HERE = Path(__file__).resolve().parent.parent
 # In a wheel the configuration lies inside the package, in a checkout beside it.
@@ -230,18 +230,19 @@ def _check_key(override: Override, known: Sequence[str]) -> None:
     )
 
 
-def near(name: str, known: Sequence[str]) -> str:
-    """`; did you mean ...?`, or nothing."""
-    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if not found:  # the last part alone: `gama` for `scheduler.gamma`
-        tails = {k.rpartition(".")[2]: k for k in known}
-        last = difflib.get_close_matches(name.rpartition(".")[2], list(tails), n=1, cutoff=0.6)
-        found = [tails[tail] for tail in last]
-    return f"; did you mean {found[0]}?" if found else ""
-
-
 def options(group: str) -> list[str]:
     """What `<group>=` may name."""
     folder = CONF / group
     files = sorted(folder.glob("**/*.yaml"))
     return [file.relative_to(folder).with_suffix("").as_posix() for file in files]
+
+
+def given(overrides: Sequence[Override], key: str) -> bool:
+    """Whether the overrides set a key."""
+    return any(override.key_or_group == key for override in overrides)
+
+
+def with_folder(arguments: Sequence[str], key: str, folder: Path) -> list[str]:
+    """The arguments with a folder put down as it was reserved."""
+    others = [a for a in arguments if not a.lstrip("+").startswith(f"{key}=")]
+    return [*others, f"{key}={quote(str(folder))}"]

@@ -6,8 +6,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from trainer.config.fields import Config
-from trainer.config.overrides import GROUP_NAMES, near
-from trainer.config.saved import flat, put, read_saved, to_object
+from trainer.config.overrides import GROUP_NAMES
+from trainer.config.saved import put, read_saved, to_object
+from trainer.options.keys import flat, near
 
 if TYPE_CHECKING:
     from trainer.storage.checkpoint import Commit

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from trainer.options.ranges import at_least, one_of
+
 
 @dataclass(slots=True, kw_only=True)
 class CheckpointOptions:
@@ -67,15 +69,3 @@ class LogOptions:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
         at_least(f"{key}.every_steps", self.every_steps, 1)
         one_of(f"{key}.progress", self.progress, ("auto", "bar", "lines", "none"))
-
-
-def at_least(key: str, value: int, least: int) -> None:
-    """Raises ValueError, naming the key, for a value below the least."""
-    if value < least:
-        raise ValueError(f"{key}={value}: must be at least {least}")
-
-
-def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises ValueError, naming the key, for a value that is no choice."""
-    if value not in choices:
-        raise ValueError(f"{key}={value}: must be one of {', '.join(choices)}")

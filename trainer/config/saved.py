@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainer.config.fields import GROUPS, Config
+from trainer.options.keys import flat
 from trainer.schedules.schedule import Schedule
 
 # Keys that a resumed run may change: they decide where and how, not what is computed. The length
@@ -115,17 +116,6 @@ def _typed_option(key: str, options: Mapping[str, type[Any]], saved: Mapping[str
     if isinstance(values.get("after"), Mapping):
         node["after"] = _typed_option(f"{key}.after", options, values.pop("after"))
     return OmegaConf.merge(node, values)
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"data": {"root": 1}}` as `{"data.root": 1}`; lists stay values."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
 
 
 def identity(config: Config) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def load_trained(place: Place, values: Mapping[str, object]) -> Trained:
 
     Args:
         place: Where it is.
-        values: Settings of `flags.USE_KEYS` that were asked for.
+        values: Settings of `settings.USE_KEYS` that were asked for.
 
     Raises:
         FileNotFoundError: If it has gone.

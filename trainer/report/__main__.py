@@ -1,53 +1,35 @@
 """`python -m trainer.report`: compare runs. Reads their files only; needs no torch."""
 
-from trainer.cli import exit
+from trainer.cli import signals
 
 if __name__ == "__main__":
-    exit.at_once_on_signals()  # files are replaced whole: nothing to save
+    signals.end_at_once()  # files are replaced whole: nothing to save
 
-import argparse
 import math
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from trainer.cli import console
+from trainer.cli.command import Parser, framed, leave, show
 from trainer.report.analysis import TARGET
 from trainer.report.screen import lines
 from trainer.report.write import report
 
 EXAMPLES = """\
+FOLDER is a run, a sweep, or a folder with runs up to 3 levels down.
+
 examples:
   python -m trainer.report outputs/sweeps/2026-11-21_09-30-00
   python -m trainer.report outputs/2026-11-21 --target 0.85 --output comparison
   python -m trainer.report first/run second/run"""
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are ours: one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises ValueError with what argparse has to say."""
-        raise ValueError(f"{message}; --help shows the usage")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+@framed
+def main(arguments: list[str]) -> int:
     """Compares, prints and writes; returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = _Parser(
-        prog="python -m trainer.report",
-        description="Compares runs: writes report.html, report.md, report.csv and pictures.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "folders",
-        metavar="FOLDER",
-        type=Path,
-        nargs="+",
-        help="a run, a sweep, or a folder with runs up to 3 levels down",
+    parser = Parser(
+        "report",
+        "FOLDER... [--target VALUE] [--output FOLDER]",
+        "Compares runs: writes report.html, report.md, report.csv and pictures.",
+        EXAMPLES,
     )
     parser.add_argument(
         "--target",
@@ -60,17 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         help="where to write (default: report/ in the only FOLDER, else outputs/report/<time>)",
     )
-    try:
-        flags = parser.parse_args(arguments)
-        written = report(flags.folders, flags.output, _target(flags.target), arguments)
-        print("\n".join(lines(written)), flush=True)
-    except BrokenPipeError:  # piped into something that has read enough
-        exit.silence(sys.stdout)
-    except (ValueError, OSError) as error:
-        print(f"trainer: error: {console.one_line(error)}", file=sys.stderr)
-        mistakes = ValueError | FileExistsError | NotADirectoryError
-        return 2 if isinstance(error, mistakes) else 1
-    return 0
+    words = parser.read(arguments)
+    folders = [Path(word) for word in words.flags.words]
+    if not folders:
+        raise ValueError("name a run folder, a sweep or a folder with runs; --help shows the usage")
+    written = report(folders, words.flags.output, _target(words.flags.target), arguments)
+    return show("\n".join(lines(written)))
 
 
 def _target(text: str | None) -> float | None:
@@ -86,4 +63,4 @@ def _target(text: str | None) -> float | None:
 
 
 if __name__ == "__main__":
-    exit.leave(main())
+    leave(main())

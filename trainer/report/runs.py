@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainer.config.saved import flat
+from trainer.options.keys import flat
 from trainer.report import records
 from trainer.report.lr_curves import Curve, read_curve
 from trainer.report.measure import ACCURACY, Measure

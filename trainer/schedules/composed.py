@@ -10,15 +10,9 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from trainer.options.ranges import require, require_lr
 from trainer.schedules.expression import compile_expression
-from trainer.schedules.schedule import (
-    OPTIONS,
-    Curve,
-    Schedule,
-    refuse_momentum,
-    require,
-    require_lr,
-)
+from trainer.schedules.schedule import OPTIONS, Curve, Schedule, refuse_momentum
 from trainer.schedules.span import Span
 
 VARIABLES = ["t", "k", "total", "steps_per_epoch"]

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from trainer.options.ranges import require, require_lr
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule, require, require_lr
+from trainer.schedules.schedule import Curve, Schedule
 from trainer.schedules.span import Span
 
 

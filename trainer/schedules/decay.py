@@ -4,8 +4,9 @@ import itertools
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule, require
+from trainer.schedules.schedule import Curve, Schedule
 from trainer.schedules.span import Span
 
 

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule, require
+from trainer.schedules.schedule import Curve, Schedule
 from trainer.schedules.span import Span
 
 # Shares of the way from the floor to the base LR at progress x in [0, 1].

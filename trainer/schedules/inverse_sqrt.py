@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule, require
+from trainer.schedules.schedule import Curve, Schedule
 from trainer.schedules.span import Span
 
 DEFAULT_TIMESCALE = 10_000

@@ -5,8 +5,9 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trainer.options.ranges import require, require_lr
 from trainer.schedules.plateau_state import PlateauState, PlateauTracker
-from trainer.schedules.schedule import Curve, Schedule, require, require_lr
+from trainer.schedules.schedule import Curve, Schedule
 from trainer.schedules.span import Span
 
 

@@ -1,6 +1,5 @@
 """What every schedule is: an option that resolves into a pure function of the update."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -130,14 +129,3 @@ def refuse_momentum(span: Span, key: str) -> None:
             f"{key}.cycle_momentum=true: only the outermost schedule can cycle the momentum; set "
             "it to false"
         )
-
-
-def require(ok: bool, key: str, value: object, what: str) -> None:
-    """Raises ValueError with key, value and what is allowed, unless `ok`."""
-    if not ok:
-        raise ValueError(f"{key}={value}: must be {what}")
-
-
-def require_lr(key: str, value: float) -> None:
-    """Raises ValueError unless `value` is a finite LR, 0 included."""
-    require(math.isfinite(value) and value >= 0, key, value, "a finite number, at least 0")

@@ -7,13 +7,14 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from trainer.options.ranges import require
 from trainer.schedules.anneal import Cosine, CosineRestarts, Linear, Polynomial
 from trainer.schedules.decay import Constant
 from trainer.schedules.hold import WSD
 from trainer.schedules.inverse_sqrt import InverseSqrt
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.schedules.plateau import Plateau
-from trainer.schedules.schedule import Curve, Schedule, require
+from trainer.schedules.schedule import Curve, Schedule
 from trainer.schedules.span import Span
 from trainer.schedules.warmup import Warmup
 

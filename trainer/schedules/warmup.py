@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule, refuse_momentum, require
+from trainer.schedules.schedule import Curve, Schedule, refuse_momentum
 from trainer.schedules.span import Span
 
 # The factor at x = k / W in [0, 1), given the factor at x = 0.

@@ -1,20 +1,20 @@
 """`python -m trainer.sweep`: how far a sweep is, and running what failed or is missing."""
 
-from trainer.cli import exit
+from trainer.cli import signals
 
 if __name__ == "__main__":
-    exit.at_once_on_signals()  # until a run takes them over
+    signals.end_at_once()  # until a run takes them over
 
-import argparse
 import os
 import shlex
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from trainer.cli import console
+from trainer.cli.command import Parser, framed, leave, show
 from trainer.storage import run_folder
 from trainer.sweep import job_ledger
 
@@ -25,30 +25,27 @@ examples:
   python -m trainer.sweep retry outputs/sweeps/2026-11-21_10-00-00"""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@framed
+def main(arguments: list[str]) -> int:
     """Prints or runs what was asked for; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer.sweep",
-        description="Shows a sweep's jobs, or runs those that are not done: a stopped one goes on "
-        "exactly where it was.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "sweep",
+        "status|retry FOLDER",
+        "Shows a sweep's jobs, or runs those that are not done: a stopped one goes on exactly "
+        "where it was.",
+        EXAMPLES,
     )
-    parser.add_argument("command", choices=("status", "retry"))
-    parser.add_argument("folder", type=Path)
-    flags = parser.parse_args(arguments)
-    try:
-        ledger = job_ledger.read(flags.folder)
-        if ledger is None:
-            raise ValueError(f"{flags.folder}: is no sweep's folder: it holds no {job_ledger.FILE}")
-        if flags.command == "retry":
-            _retry(flags.folder.resolve(), ledger)
-        for line in table(flags.folder, ledger):
-            console.say(line, sys.stdout)
-    except (ValueError, OSError) as error:
-        console.say(f"trainer: error: {console.one_line(error)}", sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
-    return 0
+    match parser.read(arguments).flags.words:
+        case [("status" | "retry") as command, folder]:
+            place = Path(folder)
+        case _:
+            raise ValueError("name status or retry, and one sweep's folder; --help shows the usage")
+    ledger = job_ledger.read(place)
+    if ledger is None:
+        raise ValueError(f"{place}: is no sweep's folder: it holds no {job_ledger.FILE}")
+    if command == "retry":
+        _retry(place.resolve(), ledger)
+    return show("\n".join(table(place, ledger)))
 
 
 def _retry(folder: Path, ledger: job_ledger.Ledger) -> NoReturn:
@@ -111,4 +108,4 @@ def _result(row: Mapping[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    exit.leave(main())
+    leave(main())

@@ -10,12 +10,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from trainer.cli.signals import stop_requests
 from trainer.config.fields import Config
 from trainer.config.saved import to_object, typed
 from trainer.storage import run_folder
 from trainer.sweep import job_ledger, sweep_jobs
 from trainer.training.attempt import STOPS, Outcome
-from trainer.training.signals import stop_requests
 
 OUTPUT = "screen.log"
 START = "import sys; from trainer.sweep.job_process import main; sys.exit(main())"

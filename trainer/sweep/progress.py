@@ -13,12 +13,12 @@ from pathlib import Path
 from types import FrameType
 
 from trainer.cli import console
+from trainer.cli.command import TRACEBACKS
 from trainer.sweep import job_ledger, sweep_jobs
 from trainer.sweep.job_ledger import Ledger
 from trainer.sweep.launchers import LOCAL, JobLaunch
 from trainer.sweep.same_sweep import NotStarted
 from trainer.sweep.sweep_task import SweepStopped
-from trainer.training.attempt import TRACEBACKS
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 PAUSE = 0.2  # seconds between two looks

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainer.cli import console
+from trainer.cli.command import EXPLAINED
 from trainer.config.fields import Config
 from trainer.storage import event_folder, files, folders, run_folder
 from trainer.sweep import job_ledger
 from trainer.sweep.job_ledger import Job, Ledger
-from trainer.training.attempt import USER_ERRORS, Outcome, attempt, refuse
+from trainer.training.attempt import Outcome, attempt, failed
 
 
 def run_job(
@@ -59,7 +60,7 @@ def ended_before(sweep: Path, number: int, folder: Path) -> Outcome | None:
     """What a job came to if it needs no process: it is done and whole, or the sweep is stopped."""
     ledger = job_ledger.read(sweep)
     if ledger is None:
-        return refuse(FileNotFoundError(f"{sweep / job_ledger.FILE}: has gone"))
+        return failed(FileNotFoundError(f"{sweep / job_ledger.FILE}: has gone"))
     job = ledger.jobs[number]
     if _finished(job, folder):
         console.say(f"{title(ledger, number)}: done before", sys.stdout)
@@ -78,8 +79,8 @@ def _attempt(config: Config, folder: Path, command: Sequence[str], readable: str
             elif readable:
                 event_folder.name(folder, readable)
             return attempt(config, folder, commit, command)
-    except USER_ERRORS as error:
-        return refuse(error)
+    except EXPLAINED as error:
+        return failed(error)
     except (Exception, SystemExit) as error:  # a bug, or a library's: the other jobs go on
         traceback.print_exc()
         return Outcome(1, error=" ".join(f"{type(error).__name__}: {error}".split()))

@@ -13,13 +13,13 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from trainer.cli.signals import stop_requests
 from trainer.config.fields import Config
 from trainer.config.saved import to_object
 from trainer.sweep import job_ledger, job_process, same_sweep, sweep_jobs
 from trainer.sweep.job_ledger import Job
 from trainer.sweep.launchers import JobLaunch
 from trainer.training.attempt import STOPS, Outcome
-from trainer.training.signals import stop_requests
 
 
 class SweepStopped(KeyboardInterrupt):

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from trainer.cli import console
 from trainer.cli.console import log
+from trainer.cli.signals import Stopped, StopRequest
 from trainer.data.epoch_table import EpochTables
 from trainer.training import early_stopping, summary
 from trainer.training.divergence import FiniteWatch
-from trainer.training.epoch_row import epoch_row
+from trainer.training.epoch_row import epoch_line, epoch_row
 from trainer.training.history import Row
 from trainer.training.loss_reader import LossReader
 from trainer.training.record import NoRecord, Record
 from trainer.training.run import Run
-from trainer.training.signals import Stopped, StopRequest
 from trainer.training.stopping import EVERY, Agreement
 
 
@@ -86,7 +86,7 @@ class Training:
             ending = progress.epoch == epochs or bool(early_stopping.reason(run))
             due = progress.epoch % options.every_epochs == 0 or ending
             stopping = self.agreement.now()  # once: it may come between two questions
-            line = console.epoch_line(row, run.data.split, epochs, run.config.task())
+            line = epoch_line(row, run.data.split, epochs, run.config.task())
             if due or best or stopping is not None:
                 self.begin_commit(best=best, line=line)  # what was said can be resumed from
             else:

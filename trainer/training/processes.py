@@ -9,13 +9,13 @@ from typing import Any
 
 from trainer.cli import console
 from trainer.cli.launch import Launch
+from trainer.cli.signals import Stopped
 from trainer.config.fields import Config
 from trainer.config.saved import read_saved, to_object
 from trainer.training.device import choose_device
 from trainer.training.peers import Dismissed, PeerEnded, Peers
 from trainer.training.rendezvous import Board
 from trainer.training.session import run_session
-from trainer.training.signals import Stopped
 
 
 class Team:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from trainer.cli.console import FILE_ONLY, log, logging_to, one_line, silent
+from trainer.cli.signals import Stopped, StopRequest, stop_requests
 from trainer.config.fields import Config
 from trainer.storage import checkpoint, files
 from trainer.training import early_stopping, summary
@@ -15,7 +16,6 @@ from trainer.training.peers import ALONE, PeerEnded, Peers, is_lost_connection
 from trainer.training.preparation import announce, prepare, shared_commit
 from trainer.training.record import NoRecord, Record
 from trainer.training.run import Run
-from trainer.training.signals import Stopped, StopRequest, stop_requests
 
 
 def run_session(

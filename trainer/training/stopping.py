@@ -3,8 +3,8 @@
 import torch
 import torch.distributed as dist
 
+from trainer.cli.signals import Stopped, StopRequest
 from trainer.training.peers import Peers
-from trainer.training.signals import Stopped, StopRequest
 
 # Updates between two questions where an update takes less than the asking. The answer is read
 # one question later, when it has long arrived.

@@ -3,12 +3,11 @@
 import torch
 from hydra import main
 
-from trainer import __main__
 from trainer.config import fields
 from trainer.training import session
 from trainer.training.code_hash import code_sha256
 
-__all__ = ["__main__", "main", "session", "torch"]
+__all__ = ["main", "session", "torch"]
 
 fields.register()
 code_sha256()  # parses a third of the package

@@ -1,4 +1,4 @@
-"""What happens before anything does: the arguments become one run, one resumed run, or a sweep."""
+"""What the arguments of a run ask for: a new one or one that goes on, checked before any work."""
 
 import contextlib
 from collections.abc import Sequence
@@ -10,17 +10,14 @@ from hydra.core.override_parser.types import Override
 
 from trainer.cli.launch import Launch
 from trainer.config.fields import Config
-from trainer.config.overrides import compose_run, parse, quote, quoted
+from trainer.config.overrides import compose_run, given, with_folder
 from trainer.config.resumed import check_resumable, saved_config
 from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
 from trainer.storage import folders
-from trainer.sweep import job_ledger, launchers, same_sweep, searches, sweep_plan
 
 if TYPE_CHECKING:
     from trainer.storage.checkpoint import Commit
-
-SWEEP_FLAGS = ("-m", "--multirun")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,55 +38,35 @@ class Resume:
     commit: "Commit"
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """Several runs, all of which compose. Their common folder is locked and holds the ledger.
-
-    Attributes:
-        arguments: For Hydra.
-        folder: Their common folder.
-        launch: How they are started.
-        searched: The keys that a search chooses; None: the runs were listed.
-    """
-
-    arguments: list[str]
-    folder: Path
-    launch: launchers.JobLaunch
-    searched: tuple[str, ...] | None
-
-
-def enter(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resume | Sweep:
+def begin(
+    arguments: Sequence[str], overrides: list[Override], locks: contextlib.ExitStack
+) -> Start | Resume:
     """Decides what the arguments ask for and refuses what cannot be, before any work starts.
 
     Args:
-        arguments: Overrides, and `-m`.
-        locks: Gets the lock of the folder.
+        arguments: Quoted overrides.
+        overrides: The same, parsed.
+        locks: Gets the lock of the run's folder.
 
     Raises:
         ValueError: In one line, for an argument or a value that cannot be.
         FileNotFoundError: If the data set or the checkpoint is missing.
         BlockingIOError: If another process works in the folder.
     """
-    sweep = any(flag in arguments for flag in SWEEP_FLAGS)
-    quoted_arguments = [quoted(a) for a in arguments if a not in SWEEP_FLAGS]
-    overrides = parse(quoted_arguments)
-    launchers.check_installed(overrides)
-    resume = _resume_value(overrides)
-    if sweep:
-        return _sweep(quoted_arguments, overrides, resume, locks)
     for override in overrides:
         if override.key_or_group == "search" and override.value() is not None:
             raise ValueError(f"{override.input_line}: is for a sweep; add -m")
+    resume = resume_value(overrides)
     if resume is not None and resume != "auto":
         return _resume(Path(resume), overrides, locks)
-    composed = compose_run(quoted_arguments)
+    composed = compose_run(arguments)
     if resume == "auto" and folders.belongs_to_a_run(composed.run_dir):
         return _resume_auto(composed.config, composed.run_dir, locks)
     check([composed.config])
     composed.config.anchor()
-    explicit = _says(overrides, "hydra.run.dir")
+    explicit = given(overrides, "hydra.run.dir")
     folder = folders.reserve(composed.run_dir, "hydra.run.dir", explicit=explicit, locks=locks)
-    return Start(_with_folder(quoted_arguments, "hydra.run.dir", folder), composed.config, folder)
+    return Start(with_folder(arguments, "hydra.run.dir", folder), composed.config, folder)
 
 
 def check(configs: Sequence[Config]) -> None:
@@ -101,7 +78,7 @@ def check(configs: Sequence[Config]) -> None:
     """
     launch = Launch.from_environment()
     for config in configs:
-        launch.check(config)
+        check_processes(config)
         config.resolve_schedule()
     for config in configs:
         provide_data(config)
@@ -126,6 +103,34 @@ def check(configs: Sequence[Config]) -> None:
             checkpoint.find(Path(config.init))
 
 
+def check_processes(config: Config) -> None:
+    """Whether a run can be dealt out to the processes that the launcher started.
+
+    Raises:
+        ValueError: If not; names the key.
+    """
+    processes = Launch.from_environment().processes
+    if processes == 1:
+        return
+    parts = processes * config.accumulate
+    if config.batch_size % parts:
+        each = f" of {config.accumulate} micro-batches each" if config.accumulate > 1 else ""
+        raise ValueError(
+            f"batch_size={config.batch_size}: cannot be dealt out evenly to {processes} "
+            f"processes{each}; it must be a multiple of {parts}"
+        )
+    last = config.data.training_images() % config.batch_size
+    if last % parts and not config.data.drop_last:
+        raise ValueError(
+            f"data.drop_last=false: the last batch of an epoch has {last} images, which "
+            f"{processes} processes cannot share evenly; data.drop_last=true leaves it out"
+        )
+    if ":" in config.device:
+        raise ValueError(
+            f"device={config.device}: {processes} processes take a GPU each; use device=cuda"
+        )
+
+
 def provide_data(config: Config) -> None:
     """Finds or downloads the data set."""
     if isinstance(config.data, Cifar10):
@@ -133,17 +138,7 @@ def provide_data(config: Config) -> None:
         cifar10_files.provide(Path(option.root), option.download, option.url)
 
 
-def _says(overrides: Sequence[Override], key: str) -> bool:
-    return any(override.key_or_group == key for override in overrides)
-
-
-def _with_folder(arguments: Sequence[str], key: str, folder: Path) -> list[str]:
-    """The arguments with a folder put down as it was reserved."""
-    others = [a for a in arguments if not a.lstrip("+").startswith(f"{key}=")]
-    return [*others, f"{key}={quote(str(folder))}"]
-
-
-def _resume_value(overrides: Sequence[Override]) -> str | None:
+def resume_value(overrides: Sequence[Override]) -> str | None:
     """What `resume=` says; None: a new run."""
     values = [override.value() for override in overrides if override.key_or_group == "resume"]
     if len(values) > 1:
@@ -153,49 +148,9 @@ def _resume_value(overrides: Sequence[Override]) -> str | None:
     value = str(values[0])
     if not value:
         raise ValueError("resume=: is empty; name a run folder or a checkpoint")
-    if value != "auto" and _says(overrides, "init"):
+    if value != "auto" and given(overrides, "init"):
         raise ValueError("init: starts a new run and cannot stand beside resume")
     return value
-
-
-def _sweep(
-    arguments: list[str],
-    overrides: list[Override],
-    resume: str | None,
-    locks: contextlib.ExitStack,
-) -> Sweep:
-    if resume is not None:
-        raise ValueError(f"resume={resume}: goes on with one run; leave out -m")
-    if _says(overrides, "hydra.run.dir"):
-        raise ValueError("hydra.run.dir: is for a single run; a sweep takes hydra.sweep.dir")
-    sweep_plan.check(overrides)
-    plain = [a for a in arguments if not a.lstrip("+").startswith("hydra.sweep.dir=")]
-    search = searches.find(overrides)
-    if search is not None:
-        check(search.configs)
-        first, configs = search.base, search.configs[:1]
-        wanted = job_ledger.sought(plain, first.config, search.trials)
-    else:
-        first, listed = sweep_plan.listed(overrides)
-        configs = [config for _, config in listed]
-        check(configs)
-        wanted = job_ledger.planned(plain, listed)
-    said = [override.key_or_group for override in overrides]
-    launch = launchers.fitted(first.hydra, said, configs, search=search is not None)
-    explicit = _says(overrides, "hydra.sweep.dir")
-    if explicit and (found := job_ledger.read(first.sweep_dir)) is not None:
-        same_sweep.check(found, wanted, first.sweep_dir)
-        folder = first.sweep_dir.resolve()
-        locks.enter_context(folders.locked(folder))
-        job_ledger.reopen(folder, wanted)
-    else:
-        folder = folders.reserve(first.sweep_dir, "hydra.sweep.dir", explicit=explicit, locks=locks)
-        job_ledger.write(folder, wanted)
-    searched = None if search is None else search.searched
-    more = [*launch.arguments, *(() if search is None else search.arguments)]
-    keys = tuple(f"{argument.partition('=')[0]}=" for argument in more)
-    whole = [*(a for a in arguments if not a.lstrip("+").startswith(keys)), *more]
-    return Sweep(_with_folder(whole, "hydra.sweep.dir", folder), folder, launch, searched)
 
 
 def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack) -> Resume:
@@ -220,7 +175,7 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
 
     commit = checkpoint.find(place)
     config = saved_config(commit, overrides)
-    Launch.from_environment().check(config)
+    check_processes(config)
     config.resolve_schedule()
     provide_data(config)
     return Resume(config, folder, commit)
@@ -230,7 +185,7 @@ def _resume_auto(config: Config, folder: Path, locks: contextlib.ExitStack) -> R
     locks.enter_context(folders.locked(folder))
     from trainer.storage import checkpoint
 
-    Launch.from_environment().check(config)
+    check_processes(config)
     commit = checkpoint.find(folder)
     config.anchor()
     provide_data(config)

@@ -1,0 +1,1 @@
+"""What all options share: their keys and the ranges of their values."""

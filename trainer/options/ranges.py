@@ -1,0 +1,26 @@
+"""Ranges of values: one line with key, value and what is allowed."""
+
+import math
+
+
+def at_least(key: str, value: int, least: int) -> None:
+    """Raises ValueError, naming the key, for a value below the least."""
+    if value < least:
+        raise ValueError(f"{key}={value}: must be at least {least}")
+
+
+def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises ValueError, naming the key, for a value that is no choice."""
+    if value not in choices:
+        raise ValueError(f"{key}={value}: must be one of {', '.join(choices)}")
+
+
+def require(ok: bool, key: str, value: object, what: str) -> None:
+    """Raises ValueError with key, value and what is allowed, unless `ok`."""
+    if not ok:
+        raise ValueError(f"{key}={value}: must be {what}")
+
+
+def require_lr(key: str, value: float) -> None:
+    """Raises ValueError unless `value` is a finite LR, 0 included."""
+    require(math.isfinite(value) and value >= 0, key, value, "a finite number, at least 0")
