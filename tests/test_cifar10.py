@@ -302,8 +302,8 @@ def damaged_archives() -> dict[str, bytes]:
         "web page": b"<!doctype html><html><body>504 Gateway Time-out</body></html>",
         "garbage": bytes(range(256)) * 40,
         "empty": b"",
-        "garbage inside gzip": gzip.compress(b"\x07" * 5000),
-        "empty inside gzip": gzip.compress(b""),
+        "garbage inside gzip": gzip.compress(b"\x07" * 5000, mtime=0),
+        "empty inside gzip": gzip.compress(b"", mtime=0),
     }
 
 

@@ -12,7 +12,7 @@ from processes import train
 from teams import start_team, team
 
 from trainer.cli.launch import Launch
-from trainer.storage import checkpoint
+from trainer.storage import run_folder
 from trainer.storage.comparison import compare_runs
 
 # 24 images are dealt out to 1, 2, 3 and 4 processes alike.
@@ -87,7 +87,7 @@ def test_a_resumed_run_of_several_processes_equals_one_never_touched(
     started[-1].kill(signal.SIGTERM)
     assert [process.code() for process in started] == [143] * processes
     assert compare_runs(tmp_path / "through", tmp_path / "stopped") is not None
-    assert len(checkpoint.commits(tmp_path / "stopped")) == 2
+    assert len(run_folder.checkpoints(tmp_path / "stopped")) == 2
     team([*RUN, *in_folder("stopped")], tmp_path, processes)
     assert_equal_runs(tmp_path / "through", tmp_path / "stopped")
 

@@ -14,7 +14,7 @@ import pytest
 from comparison import assert_equal_runs
 from teams import team
 
-from trainer.storage import checkpoint
+from trainer.storage import run_folder
 
 PROJECT = Path(__file__).parent.parent
 RUN = [
@@ -93,7 +93,7 @@ def test_a_launcher_told_to_stop_leaves_a_commit_to_go_on_from(
         assert time.monotonic() - began < 30, launcher.said  # torchrun's grace
         assert launcher.said.count("stopped by SIGTERM after update") == 1
         assert not any(Path(f"/proc/{pid}").exists() for pid in processes)
-    assert len(checkpoint.commits(tmp_path / "run")) == 2
+    assert len(run_folder.checkpoints(tmp_path / "run")) == 2
     with launched(tmp_path, ONE_NODE, *arguments) as again:
         assert again.code() == 0, again.said
     assert_equal_runs(through, tmp_path / "run")

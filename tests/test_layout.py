@@ -3,47 +3,92 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from trainer.storage import run_folder
+
 PACKAGE = Path(__file__).parent.parent / "trainer"
-LEAVES = ("schedules", "data", "models", "optimizers")
+COMMANDS = {"__init__", "__main__", "preview", "find_lr", "evaluate", "predict", "export",
+            "checkpoints", "verify_resume"}  # fmt: skip
+# Floor by floor: a room imports from floors below its own.
+FLOORS = (
+    {"options", "storage"},
+    {"schedules", "data", "models", "optimizers", "cli"},
+    {"config"},
+    {"training", "report", "preview", "checkpoints"},
+    {"sweep", "find_lr", "inference", "verify_resume"},
+    {"__main__", "evaluate", "predict", "export"},
+)
+MOST_INSIDE = {"report": 12, "training": 11}  # floors inside a room; may only fall, to 8
 FORBIDDEN_NAMES = ("utils", "common", "helpers", "base")
-
-
-def imports(path: Path) -> set[str]:
-    """Modules of ours that a file imports, as `schedules.decay`."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            if node.module == "trainer":
-                found |= {alias.name for alias in node.names}
-            elif node.module.startswith("trainer."):
-                found.add(node.module.removeprefix("trainer."))
-        elif isinstance(node, ast.Import):
-            found |= {
-                a.name.removeprefix("trainer.") for a in node.names if a.name.startswith("trainer.")
-            }
-    return found
-
-
 FILES = {path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", "."): path
          for path in PACKAGE.rglob("*.py")}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_imports_point_downwards(name: str) -> None:
-    for imported in imports(FILES[name]):
-        part, target = name.partition(".")[0], imported.partition(".")[0]
-        if part == "storage":
-            assert target == "storage", f"{name} imports {imported}"
-        if part in LEAVES:
-            assert target in (part, "storage"), f"{name} imports {imported}"
+def imports(name: str) -> set[str]:
+    """Modules of ours that a module imports, wherever in it, such as `schedules.decay`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(FILES[name].read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name.removeprefix("trainer.") for name in found} & set(FILES) - {name}
+
+
+GRAPH = {name: imports(name) for name in FILES if not name.endswith("__init__")}
+
+
+def heights(graph: dict[str, set[str]]) -> dict[str, int]:
+    """The floor that each stands on; a circle raises CycleError and names itself."""
+    floors: dict[str, int] = {}
+    for name in TopologicalSorter(graph).static_order():
+        floors[name] = 1 + max((floors[below] for below in graph.get(name, ())), default=0)
+    return floors
+
+
+def test_the_top_of_the_package_is_its_commands() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == COMMANDS
+
+
+def test_rooms_import_from_floors_below_their_own() -> None:
+    floor = {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}
+    for name, targets in GRAPH.items():
+        own = name.partition(".")[0]
+        for target in targets:
+            other = target.partition(".")[0]
+            assert own == other or floor[other] < floor[own], f"{name} imports {target}"
+
+
+def test_no_file_imports_one_that_imports_it() -> None:
+    assert heights(GRAPH)
+
+
+@pytest.mark.parametrize("room", sorted({name.partition(".")[0] for name in FILES if "." in name}))
+def test_a_room_has_few_floors_inside(room: str) -> None:
+    inside = {name: {t for t in targets if t.startswith(f"{room}.")}
+              for name, targets in GRAPH.items() if name.startswith(f"{room}.")}  # fmt: skip
+    assert max(heights(inside).values(), default=0) <= MOST_INSIDE.get(room, 8)
 
 
 def test_no_file_has_a_name_that_says_nothing() -> None:
     assert not [name for name in FILES if name.rpartition(".")[2] in FORBIDDEN_NAMES]
+
+
+def test_the_names_in_a_run_folder_are_spelled_in_one_file() -> None:
+    values = [vars(run_folder)[name] for name in vars(run_folder) if name.isupper()]
+    names = {value for value in values if isinstance(value, str)} | {"best.pt", "last.pt"}
+    names -= {"checkpoints", "export", "evaluation"}  # also words: commands have these names
+    names.add("step_")
+    # conf/ has a config.yaml, too, and a download a lock
+    others = {"storage.run_folder", "config.overrides", "data.download"}
+    for name in FILES.keys() - others:
+        for node in ast.walk(ast.parse(FILES[name].read_text())):
+            if isinstance(node, ast.Constant):
+                assert node.value not in names, f"{name}, line {node.lineno}: {node.value}"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +131,9 @@ print(*(name for name in {slow!r} if name in sys.modules))
     assert done.stdout.splitlines()[-1] == "", "training imports it"
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "find_lr"])
+@pytest.mark.parametrize(
+    "command", sorted(COMMANDS - {"__init__", "__main__"} | {"report.__main__", "sweep.__main__"})
+)
 def test_help_answers_without_torch(command: str) -> None:
     check = f"""
 import contextlib, sys
@@ -97,5 +144,6 @@ assert "torch" not in sys.modules, "torch was imported"
 """
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"usage: python -m trainer.{command} ")
+    name = command.removesuffix(".__main__")
+    assert done.stdout.startswith(f"usage: python -m trainer.{name} ")
     assert "examples:" in done.stdout

@@ -18,12 +18,12 @@ from trainer.report.discovery import find_runs
 from trainer.report.lr_curves import read_curve
 from trainer.report.measure import ACCURACY, LOSS
 from trainer.report.provenance import provenance
-from trainer.report.records import last_error, plain
 from trainer.report.remarks import warnings
 from trainer.report.runs import read_run
 from trainer.report.sentences import comparison_sentence, headline
 from trainer.report.statistics import Estimate
 from trainer.report.write import report
+from trainer.storage.records import last_error, plain
 
 
 def read(*places: Path, target: float | None = 0.8) -> Report:

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 
 from trainer.__main__ import main
 from trainer.config.overrides import parse
-from trainer.storage import event_folder, run_folder
+from trainer.storage import files, run_folder
 from trainer.storage.files import locked
 from trainer.sweep import __main__, job_ledger, job_process, same_sweep, sweep_plan
 from trainer.sweep.progress import Overseer
@@ -249,9 +249,9 @@ def test_odd_metrics_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_asking_whether_a_run_goes_on_takes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not run_folder.in_use(tmp_path)
+    assert not files.in_use(tmp_path)
     (tmp_path / ".lock").touch()
-    assert not run_folder.in_use(tmp_path)
+    assert not files.in_use(tmp_path)
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -261,11 +261,11 @@ def test_asking_whether_a_run_goes_on_takes_nothing(
     assert os.read(read, 4) == b"held"
     monkeypatch.setattr("fcntl.lockf", lambda *arguments: pytest.fail("a lock was asked for"))
     try:
-        assert run_folder.in_use(tmp_path)
+        assert files.in_use(tmp_path)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    assert not run_folder.in_use(tmp_path)
+    assert not files.in_use(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -324,8 +324,8 @@ def test_tensorboard_shows_each_job_once_under_a_readable_name(whole: Path) -> N
 def test_a_name_for_tensorboard_is_one_that_a_folder_can_have(tmp_path: Path) -> None:
     for number, text in enumerate(["data.root=/a/b", "x" * 400, "scheduler=recipe/steplr", "..."]):
         run = tmp_path / str(number)
-        event_folder.name(run, text)
-        place = event_folder.find(run)
+        run_folder.name_events(run, text)
+        place = run_folder.events(run)
         place.mkdir(parents=True, exist_ok=True)
         assert place.relative_to(run / "tensorboard").parts == place.parts[len(run.parts) + 1 :]
         assert len(place.relative_to(run).parts) == (1 if text == "..." else 2)

@@ -13,7 +13,7 @@ from trainer.cli import console
 from trainer.cli.command import Parser, framed, leave
 from trainer.inference.places import WEIGHTS, resolve
 from trainer.inference.settings import use_values
-from trainer.storage import files
+from trainer.storage import files, run_folder
 
 EXAMPLES = """\
 examples:
@@ -53,7 +53,9 @@ def main(arguments: list[str]) -> int:
     split = words.flags.split
     folder = None
     if place.folder is not None or words.flags.out is not None:
-        folder = place.result_folder(f"evaluation/{split}_{place.label}", words.flags.out)
+        folder = place.result_folder(
+            f"{run_folder.EVALUATION}/{split}_{place.label}", words.flags.out
+        )
     result = evaluate(load_trained(place, values), split)
     found = result.values()
     text = json.dumps(found, indent=2) if words.flags.json else "\n".join(result.lines())

@@ -12,7 +12,7 @@ from pathlib import Path
 from trainer.cli.command import Parser, framed, leave, show
 from trainer.inference.places import WEIGHTS, resolve
 from trainer.inference.settings import use_values
-from trainer.storage import folders
+from trainer.storage import folders, run_folder
 
 EXAMPLES = """\
 examples:
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
             raise ValueError(f"{key}: an exported model is fp32, from the CPU")
     kinds = {k: n for k, n in FILES.items() if words.flags.format in (k, "both")}
     check_packages(kinds)
-    folder = place.result_folder("export", words.flags.out)
+    folder = place.result_folder(run_folder.EXPORT, words.flags.out)
     folders.check_writable(folder)
     from trainer.inference.deployed import export  # torch takes seconds
     from trainer.inference.trained import load_trained

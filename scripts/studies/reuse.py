@@ -15,8 +15,8 @@ from studies.training import first_row, train_first_epoch
 from studies.wanted import Wanted
 from trainer.config.fields import Config
 from trainer.config.saved import identity
-from trainer.report.records import read_json, read_text
 from trainer.storage import files
+from trainer.storage.records import read_json, read_text
 from trainer.training import device
 from trainer.training.code_hash import code_sha256
 

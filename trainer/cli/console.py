@@ -13,6 +13,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from trainer.storage.run_folder import LOG
+
 # Only this process draws. tqdm's own lock is for several, and a killed process would leave it
 # behind for Python to complain about.
 tqdm.set_lock(threading.RLock())
@@ -116,7 +118,7 @@ def logging_to(folder: Path, *, quiet: bool) -> Generator[None]:
         quiet: Print warnings and errors only; the file gets everything.
     """
     screen = _Screen(logging.WARNING if quiet else logging.INFO)
-    file = _LogFile(folder / "trainer.log", encoding="utf-8", errors="backslashreplace")
+    file = _LogFile(folder / LOG, encoding="utf-8", errors="backslashreplace")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)
     log.propagate = False

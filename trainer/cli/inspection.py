@@ -8,7 +8,7 @@ import torch
 
 from trainer.cli import console
 from trainer.options.keys import flat
-from trainer.storage import checkpoint
+from trainer.storage import checkpoint, run_folder
 from trainer.storage.comparison import differences, digest, entries
 
 SHOWN = 12  # differences before "and n more"
@@ -112,5 +112,4 @@ def verify(places: Sequence[Path]) -> tuple[list[str], int]:
 def _files(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
-    folder = place if place.name == checkpoint.FOLDER else place / checkpoint.FOLDER
-    return sorted(folder.glob("*.pt"))
+    return run_folder.all_checkpoints(run_folder.run_of(place / "any") or place)

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from trainer.storage import run_folder
-from trainer.sweep import job_ledger
-from trainer.sweep.job_ledger import Job
+from trainer.storage import records, run_folder
 
-CHECKPOINTS = "checkpoints"
 WEIGHTS = ("best", "last")
 
 
@@ -58,24 +56,23 @@ def resolve(path: Path, weights: str | None) -> Place:
     if path.is_file():
         if weights is not None:
             raise ValueError(f"--weights {weights}: is for a run folder; {path} is a checkpoint")
-        inside = path.absolute().parent.name == CHECKPOINTS
-        return Place(path, path.absolute().parent.parent if inside else None, "given")
+        return Place(path, run_folder.run_of(path), "given")
     if not path.exists():
         raise ValueError(f"{path}: there is no such run folder, checkpoint or sweep")
-    ledger = job_ledger.read(path)
-    if ledger is not None:
-        job, note = _best_job(path, ledger.jobs)
-        return _of_run(path / (job.folder or str(job.number)), weights, (note,))
-    folder = path.absolute().parent if path.name == CHECKPOINTS else path
-    return _of_run(folder, weights, ())
+    if (path / run_folder.SWEEP).exists():
+        folder, note = _best_job(path)
+        return _of_run(folder, weights, (note,))
+    return _of_run(run_folder.run_of(path / "any") or path, weights, ())
 
 
 def _of_run(folder: Path, weights: str | None, notes: tuple[str, ...]) -> Place:
-    best = folder / CHECKPOINTS / "best.pt"
-    if not best.exists() and next((folder / CHECKPOINTS).glob("*.pt"), None) is None:
-        runs = sorted(file.parent.parent for file in folder.glob(f"*/{CHECKPOINTS}/last.pt"))
+    best = run_folder.best_file(folder)
+    if not run_folder.all_checkpoints(folder):
+        runs = sorted(f for f in folder.glob("*/") if run_folder.last_file(f).exists())
         inner = f"; it holds runs: name one, such as {runs[0]}" if runs else ""
-        raise ValueError(f"{folder}: is not a run folder: it holds no {CHECKPOINTS}/*.pt{inner}")
+        raise ValueError(
+            f"{folder}: is not a run folder: it holds no {run_folder.CHECKPOINTS}/*.pt{inner}"
+        )
     if weights != "last" and best.exists():
         return Place(best, folder, "best", notes)
     if weights == "best":
@@ -85,25 +82,34 @@ def _of_run(folder: Path, weights: str | None, notes: tuple[str, ...]) -> Place:
     return Place(None, folder, "last", notes)
 
 
-def _best_job(sweep: Path, jobs: list[Job]) -> tuple[Job, str]:
-    """The finished job with the best value of the metric that all of them were monitored by."""
-    done = [job for job in jobs if job.status == "done" and job.value is not None]
-    if not done:
+def _best_job(sweep: Path) -> tuple[Path, str]:
+    """The finished run of a sweep with the best value of the metric that all were chosen by."""
+    folders = sorted(file.parent for file in sweep.rglob(run_folder.SUMMARY))
+    summaries = {folder: run_folder.summary(folder) for folder in folders}
+    best: dict[Path, dict[str, Any]] = {
+        folder: entries["best"]
+        for folder, entries in summaries.items()
+        if entries.get("status") == "done" and isinstance(entries.get("best"), dict)
+    }
+    if not best:
         raise ValueError(
-            f"{sweep}: none of the sweep's {len(jobs)} jobs is done; name a run folder"
+            f"{sweep}: none of the sweep's {len(summaries)} runs is done; name a run folder"
         )
-    metrics = {run_folder.monitored(sweep / (job.folder or str(job.number))) for job in done}
+    metrics = {str(row.get("monitor")) for row in best.values()}
     if len(metrics) > 1:
-        different = " and ".join(sorted(str(metric) for metric in metrics))
+        different = " and ".join(sorted(metrics))
         raise ValueError(f"{sweep}: its runs were chosen by {different}; name a run folder")
-    metric = metrics.pop() or "?"
+    (metric,) = metrics
     sign = 1 if metric.endswith("accuracy") else -1
-    best = max(done, key=lambda job: sign * (job.value or 0.0))
-    overrides = " ".join(best.overrides)
-    return best, (
-        f"best of {len(done)} done jobs by {metric}: job {best.number}"
-        f"{f' ({overrides})' if overrides else ''}, {_shown(metric, best.value or 0.0)}"
-        + (f"; {len(jobs) - len(done)} more are not done" if len(done) < len(jobs) else "")
+    values = {
+        folder: records.numbers(row).get(metric, -sign * 1e300) for folder, row in best.items()
+    }
+    folder = max(values, key=lambda each: sign * values[each])
+    open_ones = len(summaries) - len(best)
+    return folder, (
+        f"best of {len(best)} finished runs by {metric}: {folder.name}, "
+        f"{_shown(metric, values[folder])}"
+        + (f"; {open_ones} more {'is' if open_ones == 1 else 'are'} not done" if open_ones else "")
     )
 
 

@@ -20,7 +20,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from trainer.cli import plot
 from trainer.inference.figures import draw_confusion, draw_reliability
 from trainer.inference.scores import Scores
-from trainer.storage import files
+from trainer.storage import files, run_folder
 
 OWN = ".evaluation"  # ends the names of these event files: only such may be replaced
 
@@ -78,7 +78,7 @@ def write(folder: Path, values: Mapping[str, Any], scores: Scores, *, title: str
         ),
     }
     images = {name: plot.png(figure) for name, figure in pictures.items()}
-    files.write_text(folder / "evaluation.json", json.dumps(values, indent=2) + "\n")
+    files.write_text(folder / run_folder.EVALUATION_JSON, json.dumps(values, indent=2) + "\n")
     for name, image in images.items():
         files.write(folder / f"{name}.png", image)
     scalars = {

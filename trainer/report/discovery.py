@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from trainer.report.records import plain
+from trainer.storage.records import plain
+from trainer.storage.run_folder import MARKS
 
-# Each of these says "a run was here", also of one that was refused before its first update.
-MARKS = ("summary.json", "metrics.jsonl", "lr.csv", "trainer.log", ".hydra", "checkpoints")
 DEPTH = 3
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from trainer.config.fields import MOST_UPDATES
-from trainer.report.records import is_number
+from trainer.storage.records import is_number
 
 MOST_POINTS = 1000
 Curve = tuple[list[int], list[float]]

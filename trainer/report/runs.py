@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from trainer.options.keys import flat
-from trainer.report import records
 from trainer.report.lr_curves import Curve, read_curve
 from trainer.report.measure import ACCURACY, Measure
-from trainer.report.records import is_number, plain
+from trainer.storage import records, run_folder
+from trainer.storage.records import is_number, plain
 
 Row = dict[str, float]
 STATUSES = ("done", "running", "stopped", "failed")
@@ -153,36 +153,36 @@ def read_run(folder: Path, place: str) -> Run:
         place: What to call it.
     """
     notes: list[str] = []
-    summary = records.read_json(folder / "summary.json", notes)
-    config = records.read_yaml(folder / "config.yaml", notes)
+    summary = run_folder.summary(folder, notes)
+    config = records.read_yaml(folder / run_folder.CONFIG, notes)
     rows = _rows(folder, summary, notes)
     run = Run(folder=folder, place=place, rows=rows, notes=notes)
     run.settings = _settings(config, summary)
     name = config.get("name", summary.get("name"))
     run.name = plain(name) if name else None
-    run.overrides = records.read_overrides(folder / ".hydra" / "overrides.yaml")
+    run.overrides = records.read_overrides(folder / run_folder.HYDRA / "overrides.yaml")
     val = any(key.startswith("val/") for row in rows for key in row) or bool(
         run.settings.get("data.val_size")
     )
     run.split = "val" if val else "test"
     run.error = plain(summary["error"]) if summary.get("error") else None
-    run.error = run.error or records.last_error(folder / "trainer.log")
+    run.error = run.error or records.last_error(folder / run_folder.LOG)
     run.status = _status(folder, summary, run)
     run.seconds = records.numbers(summary).get("seconds")
     if run.status != "done" and rows and all("seconds" in row for row in rows):
         run.seconds = sum(row["seconds"] for row in rows)  # the summary is as old as the start
     run.tested = {w: records.numbers(summary.get(f"test_{w}")) for w in ("last", "best")}
-    run.lr = read_curve(folder / "lr.csv")
+    run.lr = read_curve(folder / run_folder.LR)
     run.made_with = _made_with(summary)
     run.changed = _changed(folder)
     return run
 
 
 def _rows(folder: Path, summary: Mapping[str, Any], notes: list[str]) -> list[Row]:
-    rows = records.read_rows(folder / "metrics.jsonl", notes)
+    rows = run_folder.rows(folder, notes)
     last = records.numbers(summary.get("last"))
     if "epoch" in last and "step" in last and last["epoch"] > (rows[-1]["epoch"] if rows else 0):
-        notes.append("metrics.jsonl lacks the last epoch: taken from summary.json")
+        notes.append(f"{run_folder.METRICS} lacks the last epoch: taken from {run_folder.SUMMARY}")
         rows.append(last)
     return rows
 
@@ -203,7 +203,7 @@ def _status(folder: Path, summary: Mapping[str, Any], run: Run) -> str:
     status = summary.get("status")
     if status in STATUSES:
         return str(status)
-    if not summary and not run.rows and not any((folder / "checkpoints").glob("*.pt")):
+    if not summary and not run.rows and not run_folder.all_checkpoints(folder):
         run.error = run.error or "left no result and no error: refused, killed, or just starting"
         return "failed"
     return "unknown"
@@ -228,7 +228,7 @@ def _made_with(summary: Mapping[str, Any]) -> dict[str, str]:
 
 def _changed(folder: Path) -> float | None:
     times: list[float] = []
-    for name in ("trainer.log", "metrics.jsonl", "summary.json", "lr.csv"):
+    for name in (run_folder.LOG, run_folder.METRICS, run_folder.SUMMARY, run_folder.LR):
         try:
             times.append((folder / name).stat().st_mtime)
         except OSError:

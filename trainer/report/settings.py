@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.config.saved import ASKED_FOR, RUNTIME
-from trainer.report.records import plain
 from trainer.report.runs import Run
+from trainer.storage.records import plain
 
 # Keys that say where and how a run is carried out, not what is computed; and the seed, over which
 # a group is averaged.

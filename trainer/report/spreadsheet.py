@@ -5,9 +5,9 @@ import io
 import re
 
 from trainer.report.analysis import Report
-from trainer.report.records import plain
 from trainer.report.runs import Run
 from trainer.report.settings import written
+from trainer.storage.records import plain
 
 # fmt: off
 COLUMNS = [  # {}: what the runs are compared by

@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from trainer.storage import files
+from trainer.storage import files, run_folder
 
 FORMAT = 1
-FOLDER = "checkpoints"
 KEYS = {
     "format",
     "model",
@@ -74,14 +73,13 @@ def save(
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = files.sealed(buffer.getvalue())
-    checkpoints = folder / FOLDER
-    files.make_folder(checkpoints)
-    path = checkpoints / f"step_{step:08d}.pt"
+    path = run_folder.step_file(folder, step)
+    files.make_folder(path.parent)
     # The step file comes last: it is what a resume goes by. A kill before it repeats the updates
     # since the commit before, and they write the same two files again.
     if best:
-        files.write(checkpoints / "best.pt", content)
-    files.write(checkpoints / "last.pt", content)
+        files.write(run_folder.best_file(folder), content)
+    files.write(run_folder.last_file(folder), content)
     files.write(path, content)
     rotate(folder, step, keep_last)
     return path, len(content)
@@ -89,15 +87,10 @@ def save(
 
 def rotate(folder: Path, step: int, keep_last: int) -> None:
     """Removes all commits but the newest up to an update; a newer one is damaged, and stays."""
-    newest = folder / FOLDER / f"step_{step:08d}.pt"
-    for old in [path for path in commits(folder) if path <= newest][keep_last:]:
+    newest = run_folder.step_file(folder, step)
+    for old in [path for path in run_folder.checkpoints(folder) if path <= newest][keep_last:]:
         with contextlib.suppress(OSError):  # the next commit tries again
             old.unlink()
-
-
-def commits(folder: Path) -> list[Path]:
-    """The commits in a run folder, newest first."""
-    return sorted((folder / FOLDER).glob("step_" + "[0-9]" * 8 + ".pt"), reverse=True)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -182,9 +175,9 @@ def find(place: Path) -> Commit:
             return Commit(place.resolve(), load(place))
         except files.DamagedFile as error:
             raise files.DamagedFile(f"{error}{_older(place)}") from error
-    if place.name == FOLDER:
+    if place.name == run_folder.CHECKPOINTS:
         place = place.parent
-    steps, last = commits(place), place / FOLDER / "last.pt"
+    steps, last = run_folder.checkpoints(place), run_folder.last_file(place)
     # The copy of the newest commit comes behind it: should that be damaged, nothing is lost.
     found = [*steps[:1], *([last] if last.exists() else []), *steps[1:]]
     if not found:
@@ -197,7 +190,7 @@ def find(place: Path) -> Commit:
             damaged.append(str(error))
         except OSError as error:
             damaged.append(f"{path}: {error.strerror}")
-    best = place / FOLDER / "best.pt"
+    best = run_folder.best_file(place)
     way_out = f"; init={best} starts a new run from the best weights" if best.exists() else ""
     raise files.DamagedFile(f"{place}: holds no whole checkpoint: {'; '.join(damaged)}{way_out}")
 
@@ -205,12 +198,12 @@ def find(place: Path) -> Commit:
 def _why_nothing(place: Path) -> str:
     if not place.exists():
         return "there is no such run folder or checkpoint"
-    return f"is not a run folder: it holds no {FOLDER}/step_*.pt"
+    return f"is not a run folder: it holds no {run_folder.CHECKPOINTS}/step_*.pt"
 
 
 def _older(place: Path) -> str:
     """What else the folder of a damaged file has to offer."""
-    for path in commits(place.parent.parent):
+    for path in run_folder.checkpoints(place.parent.parent):
         if path != place.resolve():
             try:
                 load(path)
@@ -230,17 +223,17 @@ def supersede(commit: Commit) -> list[Path]:
     """
     folder = commit.run_folder
     step = int(commit.state["progress"]["step"])
-    own = folder / FOLDER / f"step_{step:08d}.pt"
+    own = run_folder.step_file(folder, step)
     if commit.path != own and not _whole(own):  # rotated away, or damaged
         files.write(own, commit.path.read_bytes())
-    newer = [path for path in commits(folder) if int(path.stem.removeprefix("step_")) > step]
+    newer = [path for path in run_folder.checkpoints(folder) if run_folder.step_of(path) > step]
     for path in newer:
-        files.rename(path, path.with_name(f"{path.name}.superseded"))
+        files.rename(path, path.with_name(f"{path.name}{run_folder.SUPERSEDED}"))
     if newer:  # the best and the last of what is no longer to come
-        files.write(folder / FOLDER / "last.pt", own.read_bytes())
-        best = folder / FOLDER / "best.pt"
+        files.write(run_folder.last_file(folder), own.read_bytes())
+        best = run_folder.best_file(folder)
         if best.exists() and (not _whole(best) or load(best)["progress"]["step"] > step):
-            files.rename(best, best.with_name("best.pt.superseded"))
+            files.rename(best, best.with_name(f"{best.name}{run_folder.SUPERSEDED}"))
     return newer
 
 

@@ -1,7 +1,6 @@
 """Whether two checkpoints, or two runs, are equal bit for bit, and where they first differ."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from trainer.storage import checkpoint, event_folder
+from trainer.storage import checkpoint, run_folder
 
 # What a clock says is not part of a result.
 CLOCKS = ("seconds", "train_seconds", "total_seconds", "images_per_second", "time")
@@ -22,6 +21,8 @@ RESULTS = (
     "status", "name", "epochs", "updates", "skipped_updates", "last", "best", "test_last",
     "test_best", "parameters", "precision", "fingerprint",
 )  # fmt: skip
+
+COPIES = (run_folder.best_file(Path()).name, run_folder.last_file(Path()).name)
 
 Point = tuple[str, int, float]
 """Tag, completed updates, value."""
@@ -116,10 +117,9 @@ def _how(one: Any, other: Any) -> str:
     )
 
 
-def metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run's metrics.jsonl, clocks left out."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [_without_clocks(row) for row in rows]
+def metrics(folder: Path, notes: list[str] | None = None) -> list[dict[str, float]]:
+    """The rows of a run's metrics.jsonl, clocks left out; `notes` says what is damaged."""
+    return [_without_clocks(row) for row in run_folder.rows(folder, notes)]
 
 
 def _without_clocks(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,10 +127,9 @@ def _without_clocks(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _results(folder: Path) -> dict[str, Any]:
-    entries = json.loads((folder / "summary.json").read_text())
     return {
         key: _without_clocks(value) if isinstance(value, dict) else value
-        for key, value in entries.items()
+        for key, value in run_folder.summary(folder).items()
         if key in RESULTS
     }
 
@@ -138,7 +137,7 @@ def _results(folder: Path) -> dict[str, Any]:
 def events(folder: Path) -> list[Point]:
     """Every point of all raw event files of a run, by TensorBoard's own reader."""
     points: list[Point] = []
-    for file in sorted(event_folder.find(folder).glob("events.*")):
+    for file in sorted(run_folder.events(folder).glob("events.*")):
         for event in EventFileLoader(str(file)).Load():
             for value in event.summary.value:
                 if value.tag.rpartition("/")[2] not in CLOCKS:
@@ -161,15 +160,16 @@ def compare_runs(one: Path, other: Path, *, complete: bool = False) -> Differenc
         DamagedFile: If a checkpoint is damaged.
         FileNotFoundError: If a file is missing.
     """
-    ours = [path.name for path in reversed(checkpoint.commits(one))]
-    theirs = {path.name for path in checkpoint.commits(other)}
+    ours = [path.name for path in reversed(run_folder.checkpoints(one))]
+    theirs = {path.name for path in run_folder.checkpoints(other)}
     if not ours or ours[-1] not in theirs or (complete and set(ours) - theirs):
         return Difference(
-            "checkpoints", f"{one} has {', '.join(ours)}, {other} has {', '.join(sorted(theirs))}"
+            run_folder.CHECKPOINTS,
+            f"{one} has {', '.join(ours)}, {other} has {', '.join(sorted(theirs))}",
         )
     equal_until = "the beginning"
-    for name in [*(n for n in ours if n in theirs), "best.pt", "last.pt"]:
-        first, second = (checkpoint.load(f / checkpoint.FOLDER / name) for f in (one, other))
+    for name in [*(n for n in ours if n in theirs), *COPIES]:
+        first, second = (checkpoint.load(f / run_folder.CHECKPOINTS / name) for f in (one, other))
         difference = first_difference(entries(first), entries(second))
         if difference is not None:
             where = f"{_position(first)}, {difference.where} (equal until {equal_until})"
@@ -179,20 +179,21 @@ def compare_runs(one: Path, other: Path, *, complete: bool = False) -> Differenc
 
 
 def _compare_views(one: Path, other: Path) -> Difference | None:
-    if json.dumps(metrics(one)) != json.dumps(metrics(other)):
-        return Difference("metrics.jsonl", "the rows differ")
-    if (one / "lr.csv").read_bytes() != (other / "lr.csv").read_bytes():
-        return Difference("lr.csv", "the LRs differ")
+    damaged: list[str] = []
+    if repr(metrics(one, damaged)) != repr(metrics(other, damaged)) or damaged:
+        return Difference(run_folder.METRICS, damaged[0] if damaged else "the rows differ")
+    if (one / run_folder.LR).read_bytes() != (other / run_folder.LR).read_bytes():
+        return Difference(run_folder.LR, "the LRs differ")
     ours, theirs = events(one), events(other)
     for number, (a, b) in enumerate(zip(ours, theirs, strict=False)):
         if a != b:
-            return Difference(f"tensorboard, point {number}", f"{a} against {b}")
+            return Difference(f"{run_folder.TENSORBOARD}, point {number}", f"{a} against {b}")
     if len(ours) != len(theirs):
-        return Difference("tensorboard", f"{len(ours)} points against {len(theirs)}")
+        return Difference(run_folder.TENSORBOARD, f"{len(ours)} points against {len(theirs)}")
     if len({point[:2] for point in ours}) != len(ours):
-        return Difference("tensorboard", "a point stands in the event files twice")
+        return Difference(run_folder.TENSORBOARD, "a point stands in the event files twice")
     return first_difference(
-        dict(_flat(_results(one), "summary.json")), dict(_flat(_results(other), "summary.json"))
+        *(dict(_flat(_results(run), run_folder.SUMMARY)) for run in (one, other))
     )
 
 

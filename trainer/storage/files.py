@@ -1,4 +1,4 @@
-"""Every durable write: atomic, hashed, locked. Imports nothing of ours and no torch."""
+"""Every durable write: atomic, hashed, locked. Needs no torch."""
 
 import contextlib
 import errno
@@ -6,12 +6,18 @@ import fcntl
 import hashlib
 import os
 import socket
+import struct
+import sys
 from collections.abc import Generator
 from pathlib import Path
+
+from trainer.storage.run_folder import LOCK
 
 TAG = b"trainer-sha256:1"
 TRAILER = len(TAG) + hashlib.sha256().digest_size
 PARTIAL = ".trainer-partial"
+# The system's `struct flock`, and which of its fields is the kind of lock.
+FLOCK = ("hhqqi4x", 0) if sys.platform == "linux" else ("qqihh", 3)
 
 
 class DamagedFile(ValueError):
@@ -109,7 +115,7 @@ def locked(folder: Path) -> Generator[None]:
         BlockingIOError: If another process holds it; names its pid and host.
     """
     make_folder(folder)
-    path = folder / ".lock"
+    path = folder / LOCK
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
@@ -128,6 +134,27 @@ def locked(folder: Path) -> Generator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def in_use(folder: Path) -> bool:
+    """Whether another process on this machine holds the folder; asks without taking it.
+
+    Not for the process that holds it: closing the file would release its lock.
+    """
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    layout, kind = FLOCK
+    asked = [0] * 5  # from the beginning, to the end, whoever it is
+    asked[kind] = fcntl.F_WRLCK
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *asked))
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return struct.unpack(layout, answer)[kind] != fcntl.F_UNLCK
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,36 +1,11 @@
-"""Whose a folder is, and how a run or a sweep takes one for itself."""
+"""How a run or a sweep takes a folder for itself."""
 
 import contextlib
 import os
-from collections.abc import Generator
 from pathlib import Path
 
-from trainer.storage import files
-
-# What a run leaves in its folder, the lock and the log aside: those two also come from a run that
-# was refused.
-OURS = ("summary.json", "metrics.jsonl", "lr.csv", "config.yaml", "tensorboard")
-COMMITS = ("checkpoints/*.pt", "checkpoints/*.superseded", "*/checkpoints/*.pt")
-
-
-def belongs_to_a_run(folder: Path) -> bool:
-    """Whether a run, or a sweep's run one folder down, has committed here.
-
-    Every run does so before its first update.
-    """
-    return any(next(folder.glob(pattern), None) is not None for pattern in COMMITS)
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Generator[None]:
-    """Makes a folder and holds it for this process.
-
-    Raises:
-        BlockingIOError: If another process holds it; names its pid and host.
-        OSError: If it cannot be made.
-    """
-    with files.locked(folder):
-        yield
+from trainer.storage import run_folder
+from trainer.storage.files import locked
 
 
 def check_writable(folder: Path) -> None:
@@ -89,11 +64,11 @@ def reserve(folder: Path, key: str, *, explicit: bool, locks: contextlib.ExitSta
 
 def _taken(folder: Path) -> str | None:
     """Why a folder cannot be a new run's; None: it can."""
-    if belongs_to_a_run(folder):
+    if run_folder.belongs_to_a_run(folder):
         return (
             f"belongs to another run; resume={folder} goes on with it, another folder starts a "
             "new one"
         )
-    if found := [name for name in OURS if (folder / name).exists()]:
+    if found := [name for name in run_folder.RESULTS if (folder / name).exists()]:
         return f"holds {', '.join(found)}, which a run would overwrite; choose another folder"
     return None

@@ -1,83 +1,126 @@
-"""What a run folder says from outside, while its run may be going on; needs no torch."""
+"""A run folder: every name in it, and what its files say from outside. Needs no torch.
 
-import fcntl
-import json
-import os
-import struct
-import sys
+Reading never fails: a file may be half written, damaged or hostile, and `notes` says so.
+"""
+
+import re
 from pathlib import Path
 from typing import Any
 
-# The system's `struct flock`, and which of its fields is the kind of lock.
-FLOCK = ("hhqqi4x", 0) if sys.platform == "linux" else ("qqihh", 3)
+from trainer.storage import records
+
+CONFIG = "config.yaml"
+SUMMARY = "summary.json"
+METRICS = "metrics.jsonl"
+LR = "lr.csv"
+TENSORBOARD = "tensorboard"
+LOG = "trainer.log"
+LOCK = ".lock"
+HYDRA = ".hydra"
+CHECKPOINTS = "checkpoints"
+EVALUATION, EVALUATION_JSON = "evaluation", "evaluation.json"
+EXPORT = "export"
+SCREEN = "screen.log"  # what a job of a sweep printed
+SWEEP = "sweep.json"  # in a sweep's folder, one above its runs
+
+LOGS = (METRICS, LR, CONFIG, TENSORBOARD)  # written anew from the checkpoint
+# What a run leaves in its folder, the lock and the log aside: those two also come from a run that
+# was refused.
+RESULTS = (SUMMARY, *LOGS)
+# Each of these says "a run was here", also of one that was refused before its first step.
+MARKS = (SUMMARY, METRICS, LR, LOG, HYDRA, CHECKPOINTS)
+SUPERSEDED = ".superseded"  # behind the name of a checkpoint whose future was given up
+LONGEST_NAME = 120  # of the 255 bytes that a file name may have
+MARK = ".run"  # in the folder of a run's event files: others, of an evaluation, may lie beside it
+
+
+def step_file(folder: Path, step: int) -> Path:
+    """The checkpoint after `step` steps."""
+    return folder / CHECKPOINTS / f"step_{step:08d}.pt"
+
+
+def step_of(checkpoint: Path) -> int:
+    """The completed steps that a checkpoint's name tells of."""
+    return int(checkpoint.stem.removeprefix("step_"))
+
+
+def best_file(folder: Path) -> Path:
+    """The checkpoint of the best epoch so far."""
+    return folder / CHECKPOINTS / "best.pt"
+
+
+def last_file(folder: Path) -> Path:
+    """The newest checkpoint once more."""
+    return folder / CHECKPOINTS / "last.pt"
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints after so many steps, newest first."""
+    return sorted((folder / CHECKPOINTS).glob("step_" + "[0-9]" * 8 + ".pt"), reverse=True)
+
+
+def all_checkpoints(folder: Path) -> list[Path]:
+    """Every checkpoint, `best.pt` and `last.pt` included."""
+    return sorted((folder / CHECKPOINTS).glob("*.pt"))
+
+
+def belongs_to_a_run(folder: Path) -> bool:
+    """Whether a run, or a sweep's run one folder down, has a checkpoint here.
+
+    Every run does before its first step.
+    """
+    patterns = (f"{CHECKPOINTS}/*.pt", f"{CHECKPOINTS}/*{SUPERSEDED}", f"*/{CHECKPOINTS}/*.pt")
+    return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """The run folder that a checkpoint lies in; None: it lies outside of one."""
+    inside = checkpoint.absolute().parent
+    return inside.parent if inside.name == CHECKPOINTS else None
+
+
+def summary(folder: Path, notes: list[str] | None = None) -> dict[str, Any]:
+    """What summary.json says; empty: nothing."""
+    return records.read_json(folder / SUMMARY, [] if notes is None else notes)
+
+
+def rows(folder: Path, notes: list[str] | None = None) -> list[dict[str, float]]:
+    """The whole lines of metrics.jsonl, finite numbers only."""
+    return records.read_rows(folder / METRICS, [] if notes is None else notes)
 
 
 def status(folder: Path) -> str | None:
     """`running`, `done`, `stopped` or `failed`, by its summary; None: it has none."""
-    value = _summary(folder).get("status")
+    value = summary(folder).get("status")
     return str(value) if value is not None else None
 
 
-def monitored(folder: Path) -> str | None:
-    """The metric that its best weights were chosen by; None: its summary does not say."""
-    best = _summary(folder).get("best")
-    return str(best["monitor"]) if isinstance(best, dict) and "monitor" in best else None
-
-
 def seconds(folder: Path) -> float | None:
-    """Seconds spent on the run, by the newest row of its metrics; None: not evaluated yet."""
-    rows = _rows(folder)
-    return sum(row.get("seconds", 0.0) for row in rows) if rows else None
+    """Seconds spent on the run, by its metrics; None: not evaluated yet."""
+    found = rows(folder)
+    return sum(row.get("seconds", 0.0) for row in found) if found else None
 
 
 def last_row(folder: Path) -> dict[str, float]:
     """The newest row of metrics.jsonl; empty: not evaluated yet."""
-    rows = _rows(folder)
-    return rows[-1] if rows else {}
+    found = rows(folder)
+    return found[-1] if found else {}
 
 
-def in_use(folder: Path) -> bool:
-    """Whether another process on this machine holds the folder; asks without taking it.
+def name_events(run: Path, text: str) -> None:
+    """Gives a run's event files a folder of that name; TensorBoard shows folders as names.
 
-    Not for the process that holds it: closing the file would release its lock.
+    Args:
+        run: The run folder, before its first commit.
+        text: What sets the run apart; what a file name cannot hold becomes `_`.
     """
-    try:
-        descriptor = os.open(folder / ".lock", os.O_RDONLY)
-    except OSError:
-        return False
-    layout, kind = FLOCK
-    asked = [0] * 5  # from the beginning, to the end, whoever it is
-    asked[kind] = fcntl.F_WRLCK
-    try:
-        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *asked))
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return struct.unpack(layout, answer)[kind] != fcntl.F_UNLCK
+    readable = re.sub(r"[/\\\0-\x1f\x7f]", "_", text)[:LONGEST_NAME].strip(". ")
+    if readable and not (run / TENSORBOARD).exists():
+        (run / TENSORBOARD / readable).mkdir(parents=True)
+        (run / TENSORBOARD / readable / MARK).touch()
 
 
-def _summary(folder: Path) -> dict[str, Any]:
-    try:
-        entries = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return entries if isinstance(entries, dict) else {}
-
-
-def _rows(folder: Path) -> list[dict[str, float]]:
-    """The numbers of each whole line of metrics.jsonl; its last one may be half written."""
-    try:
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        return []
-    rows: list[dict[str, float]] = []
-    for line in lines:
-        try:
-            row = json.loads(line, parse_int=float)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict):
-            numbers = {key: value for key, value in row.items() if isinstance(value, float)}
-            rows += [numbers] if "epoch" in numbers else []
-    return rows
+def events(run: Path) -> Path:
+    """The folder that a run's event files lie in, or are to lie in."""
+    named = next((run / TENSORBOARD).glob(f"*/{MARK}"), None)
+    return run / TENSORBOARD if named is None else named.parent

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from trainer.cli import console
 from trainer.cli.command import Parser, framed, leave, show
-from trainer.storage import run_folder
+from trainer.storage import files, run_folder
 from trainer.sweep import job_ledger
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -76,7 +76,7 @@ def table(folder: Path, ledger: job_ledger.Ledger) -> list[str]:
         state = job.status
         if state == "running" and job.host not in (None, socket.gethostname()):
             state = f"running on {job.host}"  # its lock cannot be asked from here
-        elif state == "running" and not run_folder.in_use(place):
+        elif state == "running" and not files.in_use(place):
             state = "interrupted"
         row = run_folder.last_row(place)
         seconds = run_folder.seconds(place)

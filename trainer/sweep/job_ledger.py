@@ -15,9 +15,9 @@ from typing import Any, TypeVar, get_args, get_origin
 from trainer.config.fields import Config
 from trainer.config.saved import experiment
 from trainer.options.keys import flat
-from trainer.storage import files
+from trainer.storage import files, run_folder
 
-FILE = "sweep.json"
+FILE = run_folder.SWEEP
 FORMAT = 1
 T = TypeVar("T", "Job", "Ledger")
 STATES = ("waiting", "running", "done", "failed", "stopped")

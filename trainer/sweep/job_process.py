@@ -13,11 +13,10 @@ from pathlib import Path
 from trainer.cli.signals import stop_requests
 from trainer.config.fields import Config
 from trainer.config.saved import to_object, typed
-from trainer.storage import run_folder
+from trainer.storage import files, run_folder
 from trainer.sweep import job_ledger, sweep_jobs
 from trainer.training.attempt import STOPS, Outcome
 
-OUTPUT = "screen.log"
 START = "import sys; from trainer.sweep.job_process import main; sys.exit(main())"
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -43,7 +42,7 @@ def run(
     order = json.dumps([config.to_dict(), str(folder), str(sweep), number, list(command)])
     path = os.pathsep.join([str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / OUTPUT).open("ab") as output:
+    with (folder / run_folder.SCREEN).open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", START],
             stdin=subprocess.PIPE,
@@ -82,6 +81,6 @@ def main() -> int:
 
 def _stop_without(sweep: Path) -> None:
     """Stops this job, with a commit, when the process that sweeps has died."""
-    while run_folder.in_use(sweep):
+    while files.in_use(sweep):
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 
 from trainer.config.overrides import given, with_folder
-from trainer.storage import folders
+from trainer.storage import files, folders
 from trainer.sweep import job_ledger, launchers, same_sweep, searches, sweep_plan
 from trainer.training.start import check, resume_value
 
@@ -65,7 +65,7 @@ def begin(arguments: list[str], overrides: list[Override], locks: contextlib.Exi
     if explicit and (found := job_ledger.read(first.sweep_dir)) is not None:
         same_sweep.check(found, wanted, first.sweep_dir)
         folder = first.sweep_dir.resolve()
-        locks.enter_context(folders.locked(folder))
+        locks.enter_context(files.locked(folder))
         job_ledger.reopen(folder, wanted)
     else:
         folder = folders.reserve(first.sweep_dir, "hydra.sweep.dir", explicit=explicit, locks=locks)

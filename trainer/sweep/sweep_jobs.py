@@ -12,7 +12,7 @@ from pathlib import Path
 from trainer.cli import console
 from trainer.cli.command import EXPLAINED
 from trainer.config.fields import Config
-from trainer.storage import event_folder, files, folders, run_folder
+from trainer.storage import files, run_folder
 from trainer.sweep import job_ledger
 from trainer.sweep.job_ledger import Job, Ledger
 from trainer.training.attempt import Outcome, attempt, failed
@@ -70,14 +70,14 @@ def ended_before(sweep: Path, number: int, folder: Path) -> Outcome | None:
 
 def _attempt(config: Config, folder: Path, command: Sequence[str], readable: str) -> Outcome:
     try:
-        with folders.locked(folder):
+        with files.locked(folder):
             commit = None
-            if folders.belongs_to_a_run(folder):
+            if run_folder.belongs_to_a_run(folder):
                 from trainer.storage import checkpoint  # torch takes seconds
 
                 commit = checkpoint.find(folder)
             elif readable:
-                event_folder.name(folder, readable)
+                run_folder.name_events(folder, readable)
             return attempt(config, folder, commit, command)
     except EXPLAINED as error:
         return failed(error)
@@ -99,10 +99,9 @@ def _finished(job: Job, folder: Path) -> bool:
     if job.status != "done":
         return False
     try:
-        newest = max((folder / "checkpoints").glob("step_*.pt"))
-        files.read_sealed(newest)
+        files.read_sealed(run_folder.checkpoints(folder)[0])
         return run_folder.status(folder) == "done"
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):
         return False
 
 

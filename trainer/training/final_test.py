@@ -8,7 +8,7 @@ import torch
 
 from trainer.cli import console
 from trainer.cli.console import log
-from trainer.storage import checkpoint, files
+from trainer.storage import checkpoint, files, run_folder
 from trainer.storage.weights import evaluated_weights
 from trainer.training import summary
 from trainer.training.build import build_evaluator
@@ -45,7 +45,7 @@ def final_test(run: Run, folder: Path, check: Callable[[], object]) -> dict[str,
 
 def best_weights(run: Run, folder: Path) -> dict[str, torch.Tensor] | None:
     """The weights of the best epoch, which the first process reads for all; None: they are lost."""
-    path = folder / checkpoint.FOLDER / "best.pt"
+    path = run_folder.best_file(folder)
     content: bytes | None = None
     if run.peers.leads:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from trainer.cli.console import log, one_line
-from trainer.storage import event_folder, files
+from trainer.storage import files, run_folder
 from trainer.training.event_file import EventFile
 from trainer.training.history import History, public
 
@@ -90,15 +90,15 @@ class Views:
         columns = ["lr"] if single else [f"lr_{group}" for group in group_names]
         tags = ["lr"] if single else [f"lr/{group}" for group in group_names]
         self._views = (
-            TextView(folder / "metrics.jsonl", "", _metrics_lines, lambda h: len(h.rows)),
+            TextView(folder / run_folder.METRICS, "", _metrics_lines, lambda h: len(h.rows)),
             TextView(
-                folder / "lr.csv",
+                folder / run_folder.LR,
                 ",".join(["step", *columns]) + "\n",
                 _ledger_lines,
                 lambda h: len(h.lrs),
             ),
             EventFile(
-                event_folder.find(folder),
+                run_folder.events(folder),
                 tags,
                 steps_per_epoch=steps_per_epoch,
                 every_steps=every_steps,

@@ -6,7 +6,7 @@ from typing import Any
 
 from trainer.cli import console
 from trainer.cli.console import log
-from trainer.storage import checkpoint
+from trainer.storage import checkpoint, run_folder
 from trainer.training import summary
 from trainer.training.checkpoint_thread import Commits
 from trainer.training.logs import Views
@@ -40,7 +40,7 @@ class Record:
         A new run commits here, and can be resumed from then; so does one that was changed.
         """
         run = self.run
-        if run.peers.largest(changed or not checkpoint.commits(self.folder)):
+        if run.peers.largest(changed or not run_folder.checkpoints(self.folder)):
             self.commits.begin(run.state_dict(), self._write(best=False), lambda: None)
             self.commits.wait()
         # what a kill behind the last commit left
@@ -95,7 +95,7 @@ class Record:
 
         Without a first commit there is no run: the same command can start it.
         """
-        if not checkpoint.commits(self.folder):
+        if not run_folder.checkpoints(self.folder):
             return
         try:
             self._summarise(status, **more)
@@ -124,7 +124,7 @@ class Record:
                 checkpoint.save(folder, state, step, keep_last=keep_last, best=best)
             except OSError as error:
                 way_out = f"{console.one_line(error)}; {_newest(folder)}"
-                if checkpoint.commits(folder):
+                if run_folder.checkpoints(folder):
                     way_out += f"; resume={folder} goes on from there"
                 raise OSError(error.errno, way_out) from error
 
@@ -172,5 +172,5 @@ class NoRecord:
 
 
 def _newest(folder: Path) -> str:
-    found = checkpoint.commits(folder)
+    found = run_folder.checkpoints(folder)
     return f"the last good checkpoint is {found[0]}" if found else "there is no checkpoint yet"

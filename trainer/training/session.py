@@ -8,7 +8,7 @@ import torch
 from trainer.cli.console import FILE_ONLY, log, logging_to, one_line, silent
 from trainer.cli.signals import Stopped, StopRequest, stop_requests
 from trainer.config.fields import Config
-from trainer.storage import checkpoint, files
+from trainer.storage import checkpoint, files, run_folder
 from trainer.training import early_stopping, summary
 from trainer.training.final_test import final_test
 from trainer.training.loop import Training
@@ -48,7 +48,7 @@ def run_session(
         Stopped: If SIGTERM or SIGINT came, to this process or another; the state is committed.
     """
     if peers.leads:
-        for place in (folder, folder / checkpoint.FOLDER):
+        for place in (folder, folder / run_folder.CHECKPOINTS):
             files.sweep(place)
     said = logging_to(folder, quiet=config.log.progress == "none") if peers.leads else silent()
     with stop_requests() as stop, said:
@@ -146,9 +146,8 @@ def explained(error: Exception, config: Config) -> Exception | None:
 def is_complete(run: Run, folder: Path) -> bool:
     """Whether the run has reached its end and every file says so."""
     ended = summary.read_status(folder) == ("done", run.progress.step)
-    files = [folder / name for name in ("metrics.jsonl", "lr.csv", "config.yaml", "tensorboard")]
     at_end = run.progress.epoch >= run.config.epochs or early_stopping.reason(run) is not None
-    return ended and at_end and all(f.exists() for f in files)
+    return ended and at_end and all((folder / name).exists() for name in run_folder.LOGS)
 
 
 def conclude(run: Run, folder: Path) -> float:

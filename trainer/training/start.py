@@ -14,7 +14,7 @@ from trainer.config.overrides import compose_run, given, with_folder
 from trainer.config.resumed import check_resumable, saved_config
 from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
-from trainer.storage import folders
+from trainer.storage import files, folders, run_folder
 
 if TYPE_CHECKING:
     from trainer.storage.checkpoint import Commit
@@ -60,7 +60,7 @@ def begin(
     if resume is not None and resume != "auto":
         return _resume(Path(resume), overrides, locks)
     composed = compose_run(arguments)
-    if resume == "auto" and folders.belongs_to_a_run(composed.run_dir):
+    if resume == "auto" and run_folder.belongs_to_a_run(composed.run_dir):
         return _resume_auto(composed.config, composed.run_dir, locks)
     check([composed.config])
     composed.config.anchor()
@@ -157,18 +157,18 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
     for override in overrides:
         check_resumable(override)
     if not place.exists():
-        run = place.parent.parent
-        rotated = place.parent.name == "checkpoints" and folders.belongs_to_a_run(run)
+        run = run_folder.run_of(place)
+        rotated = run is not None and run_folder.belongs_to_a_run(run)
         way_out = f"; resume={run} goes on from the newest" if rotated else ""
         raise ValueError(f"resume={place}: there is no such run folder or checkpoint{way_out}")
-    inside = place.parent if place.is_file() else place
-    folder = (inside.parent if inside.name == "checkpoints" else inside).resolve()
-    if not folders.belongs_to_a_run(folder) or (place.is_file() and inside.name != "checkpoints"):
+    folder = run_folder.run_of(place if place.is_file() else place / "any") or place
+    folder = folder.resolve()
+    if (place.is_file() and folder == place.resolve()) or not run_folder.belongs_to_a_run(folder):
         raise ValueError(
             f"resume={place}: is not a run folder or a checkpoint in one; init={place} starts a "
             "new run from a checkpoint"
         )
-    locks.enter_context(folders.locked(folder))  # before reading: its last owner may still commit
+    locks.enter_context(files.locked(folder))  # before reading: its last owner may still commit
     from trainer.storage import (
         checkpoint,  # torch takes seconds; a mistyped argument answers without it
     )
@@ -182,7 +182,7 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
 
 
 def _resume_auto(config: Config, folder: Path, locks: contextlib.ExitStack) -> Resume:
-    locks.enter_context(folders.locked(folder))
+    locks.enter_context(files.locked(folder))
     from trainer.storage import checkpoint
 
     check_processes(config)

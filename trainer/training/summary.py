@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 import trainer
 from trainer.config.fields import Config
-from trainer.storage import files
+from trainer.storage import files, run_folder
 from trainer.training import device
 from trainer.training.code_hash import code_sha256
 from trainer.training.history import Row, public
@@ -37,17 +37,15 @@ def best_row(run: Run) -> Row:
 
 
 def read_status(folder: Path) -> tuple[str, int] | None:
-    """Status and updates that summary.json tells of; None if it tells nothing."""
-    try:
-        entries = json.loads((folder / "summary.json").read_text())
-        return str(entries["status"]), int(entries["updates"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    """Status and steps that summary.json tells of; None if it tells nothing."""
+    entries = run_folder.summary(folder)
+    known = isinstance(entries.get("status"), str) and isinstance(entries.get("updates"), int)
+    return (entries["status"], entries["updates"]) if known else None
 
 
 def write_config(folder: Path, config: Config) -> None:
     """Writes the resolved configuration, with every option's name."""
-    files.write_text(folder / "config.yaml", OmegaConf.to_yaml(config.to_dict()))
+    files.write_text(folder / run_folder.CONFIG, OmegaConf.to_yaml(config.to_dict()))
 
 
 def write_summary(
@@ -89,19 +87,15 @@ def write_summary(
         "command": list(command),
         "fingerprint": run.fingerprint(),
     }
-    files.write_text(folder / "summary.json", json.dumps(entries, indent=2) + "\n")
+    files.write_text(folder / run_folder.SUMMARY, json.dumps(entries, indent=2) + "\n")
     return entries
 
 
 def _code(folder: Path) -> str | None:
     """The hash of the code that decides numbers; None if the run was begun with another."""
-    try:
-        earlier = json.loads((folder / "summary.json").read_text())
-        same = earlier.get("code") == code_sha256()
-    except FileNotFoundError:
-        same = True
-    except (OSError, ValueError, AttributeError):
-        same = False
+    damaged: list[str] = []
+    earlier = run_folder.summary(folder, damaged)
+    same = not damaged and earlier.get("code", code_sha256()) == code_sha256()
     return code_sha256() if same else None
 
 

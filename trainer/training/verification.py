@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trainer.cli import console
 from trainer.cli.forked import TrainerProcess
-from trainer.storage import checkpoint, files
+from trainer.storage import checkpoint, files, run_folder
 from trainer.storage.comparison import compare_runs, digest, entries
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -113,7 +113,7 @@ def _untouched(command: list[str], folder: Path, name: str) -> tuple[float, floa
     process = _start(command, folder, name)
     start, begun = time.perf_counter(), 0.0
     while process.code(0.02) is None:
-        if not begun and checkpoint.commits(folder / name):
+        if not begun and run_folder.checkpoints(folder / name):
             begun = time.perf_counter() - start
     if (code := process.code()) != 0:
         raise Failed(process.err.rstrip() or f"the untouched run ended with {code}", code or 1)
@@ -150,7 +150,7 @@ def _killed_run(
 
 
 def _check_whole(run: Path) -> None:
-    for file in (run / checkpoint.FOLDER).glob("*.pt"):
+    for file in run_folder.all_checkpoints(run):
         files.read_sealed(file)
 
 
