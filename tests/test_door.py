@@ -1,6 +1,8 @@
 """A user's mistake is one line with the key and the way out, before any work starts."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 from processes import TINY, train
 
+from trainer import sweep
 from trainer.__main__ import main
 from trainer.arguments import compose_run, jobs, parse, quote, quoted
 
@@ -165,6 +168,22 @@ def test_a_folder_of_another_run_is_refused_and_untouched(tmp_path: Path) -> Non
     assert "hydra.run.dir=run: belongs to another run; resume=" in refused.err
     after = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
     assert before == after
+
+
+def test_a_sweeps_folder_is_gone_on_with_by_the_command_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train([*TINY, "epochs=1", "-m", "seed=0", "hydra.sweep.dir=my sweep"], tmp_path)
+    before = {f: f.read_bytes() for f in (tmp_path / "my sweep").rglob("*") if f.is_file()}
+    refused = train(["resume=my sweep"], tmp_path, expect=2)
+    assert refused.err.startswith("trainer: error: resume=my sweep: is a sweep's folder")
+    assert refused.err.count("\n") == 1
+    after = {f: f.read_bytes() for f in (tmp_path / "my sweep").rglob("*") if f.is_file()}
+    assert before == after
+    (command,) = re.findall(r"python -m trainer\.sweep (retry .*)", refused.err)
+    assert shlex.split(command) == ["retry", "my sweep"]
+    monkeypatch.chdir(tmp_path)
+    assert sweep.main(["status", *shlex.split(command)[1:]]) == 0
 
 
 def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What happens before anything does: the arguments become one run, one resumed run, or a sweep."""
 
 import contextlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,6 +205,11 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
         rotated = place.parent.name == "checkpoints" and folders.belongs_to_a_run(run)
         way_out = f"; resume={run} goes on from the newest" if rotated else ""
         raise ValueError(f"resume={place}: there is no such run folder or checkpoint{way_out}")
+    if (place / job_ledger.FILE).is_file():
+        raise ValueError(
+            f"resume={place}: is a sweep's folder; to go on with it: python -m trainer.sweep retry "
+            f"{shlex.quote(str(place))}"
+        )
     inside = place.parent if place.is_file() else place
     folder = (inside.parent if inside.name == "checkpoints" else inside).resolve()
     if not folders.belongs_to_a_run(folder) or (place.is_file() and inside.name != "checkpoints"):
