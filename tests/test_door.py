@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -168,6 +169,31 @@ def test_a_folder_of_another_run_is_refused_and_untouched(tmp_path: Path) -> Non
     assert "hydra.run.dir=run: belongs to another run; resume=" in refused.err
     after = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
     assert before == after
+
+
+def test_what_is_no_checkpoint_is_not_recommended_for_init(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.pt").touch()
+    (tmp_path / "notes.txt").write_text("no checkpoint\n" * 100)
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("folder", "empty.pt", "notes.txt", "pipe"):
+        place = tmp_path / name
+        assert main([f"resume={place}"]) == 2
+        error = capsys.readouterr().err
+        assert error == (
+            f"trainer: error: resume={place}: is not a run folder or a checkpoint in one\n"
+        )
+
+
+def test_a_checkpoint_outside_its_run_is_recommended_for_init(tmp_path: Path) -> None:
+    train([*TINY, "epochs=1", "hydra.run.dir=run"], tmp_path)
+    shutil.copy(tmp_path / "run" / "checkpoints" / "last.pt", tmp_path / "copied.pt")
+    refused = train(["resume=copied.pt"], tmp_path, expect=2)
+    assert refused.err.count("\n") == 1
+    (advice,) = re.findall(r"; (init=\S+) starts a new run", refused.err)
+    train([*TINY, "epochs=1", advice], tmp_path)
 
 
 def test_a_sweeps_folder_is_gone_on_with_by_the_command_that_is_named(

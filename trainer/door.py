@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.types import Override
 
-from trainer import folders, job_ledger, launchers, same_sweep, searches, sweep_plan
+from trainer import folders, job_ledger, launchers, same_sweep, searches, storage, sweep_plan
 from trainer.arguments import compose_run, parse, quote, quoted
 from trainer.config import Config
 from trainer.data import cifar10_files
@@ -213,10 +213,8 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
     inside = place.parent if place.is_file() else place
     folder = (inside.parent if inside.name == "checkpoints" else inside).resolve()
     if not folders.belongs_to_a_run(folder) or (place.is_file() and inside.name != "checkpoints"):
-        raise ValueError(
-            f"resume={place}: is not a run folder or a checkpoint in one; init={place} starts a "
-            "new run from a checkpoint"
-        )
+        way_out = f"; init={place} starts a new run from it" if storage.is_sealed(place) else ""
+        raise ValueError(f"resume={place}: is not a run folder or a checkpoint in one{way_out}")
     locks.enter_context(folders.locked(folder))  # before reading: its last owner may still commit
     from trainer import checkpoint  # torch takes seconds; a mistyped argument answers without it
 
