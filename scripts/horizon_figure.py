@@ -49,7 +49,11 @@ def main(path: Path) -> int:
         option = compose_run([*arguments, f"epochs={PLANNED}"]).config.scheduler
         planned = lrs_of(option, at, None)
         for panel, choice in zip(row, CHOICES, strict=True):
-            lrs = lrs_of(option, at, choice)
+            try:
+                lrs = lrs_of(option, at, choice)
+            except ValueError:  # a tail from 0
+                lrs = planned
+                panel.text(0.95, 0.9, "refused", transform=panel.transAxes, ha="right", va="top")
             epochs = [k / STEPS for k in range(len(lrs))]
             panel.plot(epochs[: len(planned)], planned, color="0.6", linewidth=1, linestyle="--")
             panel.plot(epochs[: at * STEPS], lrs[: at * STEPS], color="0.35", linewidth=1.4)

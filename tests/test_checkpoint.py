@@ -283,7 +283,7 @@ def test_going_back_leaves_no_best_or_last_of_the_future_that_was_given_up(tmp_p
 
 def test_another_length_outlives_a_kill(tmp_path: Path) -> None:
     train([*TINY, "epochs=2", "hydra.run.dir=run"], tmp_path)
-    longer = ["resume=run", "epochs=4", "on_horizon_change=tail"]
+    longer = ["resume=run", "epochs=4", "on_horizon_change=stretch"]
     kill = SignalAt("history.py", "advance", 2, signal.SIGKILL)
     assert Trainer(longer, tmp_path, prepare=kill).code() == -signal.SIGKILL
     assert "epoch 4/4" in train(["resume=run"], tmp_path).out

@@ -1,6 +1,9 @@
 """A user's mistake is one line with the key and the way out, before any work starts."""
 
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 from processes import TINY, train
 
+from trainer import sweep
 from trainer.__main__ import main
 from trainer.config.overrides import compose_run, jobs, parse, quote, quoted
 
@@ -165,6 +169,47 @@ def test_a_folder_of_another_run_is_refused_and_untouched(tmp_path: Path) -> Non
     assert "hydra.run.dir=run: belongs to another run; resume=" in refused.err
     after = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
     assert before == after
+
+
+def test_what_is_no_checkpoint_is_not_recommended_for_init(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.pt").touch()
+    (tmp_path / "notes.txt").write_text("no checkpoint\n" * 100)
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("folder", "empty.pt", "notes.txt", "pipe"):
+        place = tmp_path / name
+        assert main([f"resume={place}"]) == 2
+        error = capsys.readouterr().err
+        assert error == (
+            f"trainer: error: resume={place}: is not a run folder or a checkpoint in one\n"
+        )
+
+
+def test_a_checkpoint_outside_its_run_is_recommended_for_init(tmp_path: Path) -> None:
+    train([*TINY, "epochs=1", "hydra.run.dir=run"], tmp_path)
+    shutil.copy(tmp_path / "run" / "checkpoints" / "last.pt", tmp_path / "copied.pt")
+    refused = train(["resume=copied.pt"], tmp_path, expect=2)
+    assert refused.err.count("\n") == 1
+    (advice,) = re.findall(r"; (init=\S+) starts a new run", refused.err)
+    train([*TINY, "epochs=1", advice], tmp_path)
+
+
+def test_a_sweeps_folder_is_gone_on_with_by_the_command_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train([*TINY, "epochs=1", "-m", "seed=0", "hydra.sweep.dir=my sweep"], tmp_path)
+    before = {f: f.read_bytes() for f in (tmp_path / "my sweep").rglob("*") if f.is_file()}
+    refused = train(["resume=my sweep"], tmp_path, expect=2)
+    assert refused.err.startswith("trainer: error: resume=my sweep: is a sweep's folder")
+    assert refused.err.count("\n") == 1
+    after = {f: f.read_bytes() for f in (tmp_path / "my sweep").rglob("*") if f.is_file()}
+    assert before == after
+    (command,) = re.findall(r"python -m trainer\.sweep (retry .*)", refused.err)
+    assert shlex.split(command) == ["retry", "my sweep"]
+    monkeypatch.chdir(tmp_path)
+    assert sweep.main(["status", *shlex.split(command)[1:]]) == 0
 
 
 def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -113,18 +114,18 @@ def test_no_lr_that_was_used_changes(choice: str) -> None:
         for at in range(OLD + 1):
             schedule = schedule_of(option, at)
             used = [schedule.lrs(k) for k in range(at)]
-            schedule.change_epochs(17, choice)
+            if choice != "tail" or any(schedule.lrs(at)):  # a tail from 0 is refused
+                schedule.change_epochs(17, choice)
             assert [schedule.lrs(k) for k in range(at)] == used
 
 
-@pytest.mark.parametrize("choice", NAMES)
+@pytest.mark.parametrize("choice", ["hold", "continue", "stretch", "restart"])
 def test_a_finished_run_goes_on_as_chosen(choice: str) -> None:
     expected: dict[str, Curve] = {
         "hold": lambda k: wave(19, 20),
         "continue": lambda k: 0.0,
         "stretch": lambda k: wave(k, 30),
         "restart": lambda k: wave(k - 20, 10),
-        "tail": lambda k: 0.0,
     }
     schedule = schedule_of(Cosine(), at=OLD)
     schedule.change_epochs(15, choice)
@@ -336,6 +337,59 @@ def test_a_choice_that_was_made_is_followed_even_where_nothing_had_to_be_asked()
     updates = schedule.updates
     last = [base / (updates - 8) for base in (0.8, 0.02)]
     assert schedule.lrs(updates - 1) == pytest.approx(last)
+
+
+@pytest.mark.parametrize(
+    ("option", "at", "ways"),
+    [
+        (Cosine(), OLD, ["restart", "stretch", "hold"]),
+        (
+            Warmup(warmup="20%", interval="epoch", after=Cosine()),
+            OLD,
+            ["restart", "stretch", "hold"],
+        ),
+        (Cosine(length=4), 12, ["restart"]),
+        (Warmup(warmup=5, start_factor=0.0, after=Cosine()), OLD, ["stretch", "hold"]),  # too long
+    ],
+)
+def test_a_tail_from_zero_is_refused_with_the_choices_that_train_on(
+    option: Schedule, at: int, ways: list[str]
+) -> None:
+    schedule = schedule_of(option, at)
+    saved = schedule.state_dict()
+    with pytest.raises(ValueError, match=r"^on_horizon_change=tail: .* LR 0 ") as error:
+        schedule.change_epochs(15, "tail")
+    assert schedule.state_dict() == saved
+    named = re.findall(r"(\w+): [^;]* \(LR up to ([^)]+)\)", str(error.value))
+    assert [name for name, _ in named] == ways
+    for name, highest in named:
+        other = schedule_of(option, at)
+        other.change_epochs(15, name)
+        assert f"{max(max(other.lrs(k)) for k in range(at, 30)):g}" == highest
+
+
+def test_a_tail_from_zero_that_nothing_else_mends_names_a_new_run() -> None:
+    schedule = schedule_of(Warmup(warmup=5, after=Cosine(length=4)), at=OLD)
+    with pytest.raises(ValueError, match=r"on_horizon_change=tail: .*init=<run folder>"):
+        schedule.change_epochs(15, "tail")
+
+
+def test_a_tail_from_zero_to_a_floor_or_a_shorter_end_is_not_refused() -> None:
+    schedule = schedule_of(Cosine(eta_min=0.001), at=OLD)
+    assert schedule.change_epochs(15, "tail") is not None
+    assert schedule.lrs(25) == pytest.approx([0.001, 0.001])
+    schedule = schedule_of(Cosine(length=4), at=12)
+    assert schedule.change_epochs(8, "tail") is not None
+
+
+def test_a_run_that_had_such_a_tail_before_it_was_refused_still_loads() -> None:
+    schedule = schedule_of(Cosine(), at=OLD)
+    schedule.change_epochs(15, "continue")
+    state = schedule.state_dict()
+    state["revisions"] = [{**state["revisions"][0], "choice": "tail"}]
+    other = schedule_of(Cosine())
+    other.load_state_dict(state)
+    assert other.lrs(25) == [0.0, 0.0]
 
 
 def test_a_tail_with_nothing_left_ends_at_the_floor() -> None:

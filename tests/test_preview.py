@@ -1,6 +1,9 @@
 """The preview: the curves that train, in a terminal, a CSV file and a picture."""
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +77,27 @@ def test_a_plateau_is_replayed_over_a_finished_runs_metrics(
     numbers.write_text("1.0\nfoo\n")
     assert main(["scheduler=plateau", "--metrics", str(numbers)]) == 2
     assert "line 2 is neither a number nor a row" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scheduler", ["plateau", "steplr"])
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "."])
+def test_metrics_that_are_no_file_are_refused_at_once(
+    name: str, scheduler: str, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-m", "trainer.preview", f"scheduler={scheduler}", "--metrics", name]
+    limited = ["bash", "-c", 'ulimit -v 4000000; exec "$@"', "-", *command]  # not all the memory
+    done = subprocess.run(
+        limited,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"trainer: error: --metrics {name}: is not a regular file\n"
+    assert not done.stdout
 
 
 def test_roundings_and_warnings_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,8 @@
 """A run that was stopped and resumed ends as one that was never touched."""
 
 import json
+import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -151,6 +153,26 @@ def test_a_longer_run_asks_what_the_schedule_should_do(untouched: Path, tmp_path
     assert len(lines) == 36
     assert lines[:24] == (untouched / "lr.csv").read_text().splitlines()[1:]
     assert {line.split(",")[1] for line in lines[23:]} == {lines[23].split(",")[1]}
+
+
+def test_a_tail_behind_a_finished_cosine_is_refused_before_any_work(
+    untouched: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(untouched, tmp_path / "run")
+    before = {f: f.read_bytes() for f in run.rglob("*") if f.is_file() and f.name != ".lock"}
+    longer = ["resume=run", "epochs=6"]
+    refused = train([*longer, "on_horizon_change=tail"], tmp_path, expect=2)
+    assert refused.err.startswith("trainer: error: on_horizon_change=tail: ")
+    assert refused.err.count("\n") == 1
+    assert "epoch 5" not in refused.out
+    changed = {f for f, content in before.items() if f.read_bytes() != content}
+    assert changed <= {run / "trainer.log"}  # it says why
+    named = re.findall(r"(\w+): [^;]* \(LR up to", refused.err)
+    assert "stretch" in named
+    train([*longer, "on_horizon_change=stretch"], tmp_path)
+    lrs = [float(line.split(",")[1]) for line in (run / "lr.csv").read_text().splitlines()[1:]]
+    assert len(lrs) == 36
+    assert min(lrs[24:]) > 0
 
 
 def test_a_changed_setting_is_refused_with_key_and_both_values(

@@ -85,8 +85,10 @@ def previews(
         metrics: File that a plateau takes its metrics from.
 
     Raises:
-        ValueError: If a configuration cannot be.
+        ValueError: If a configuration, or a file of metrics, cannot be.
     """
+    if metrics is not None and metrics.exists() and not metrics.is_file():
+        raise ValueError(f"--metrics {metrics}: is not a regular file")  # it may have no end
     overrides = parse([quoted(argument) for argument in arguments])
     swept = [o.get_key_element() for o in overrides if o.is_sweep_override()]
     curves: list[PreviewCurve] = []

@@ -1,5 +1,6 @@
 """The torch-compatible face of a schedule."""
 
+import contextlib
 import dataclasses
 import hashlib
 import operator
@@ -202,7 +203,8 @@ class LRSchedule(LRScheduler):
             The LRs of the next update before and after, or None where nothing was chosen.
 
         Raises:
-            ValueError: If the curve would change and `choice` is `error`.
+            ValueError: If the curve would change and `choice` is `error`, or if a `tail` would
+                leave the added epochs without an LR.
         """
         updates = epochs * self.steps_per_epoch
         if updates == self.updates:
@@ -215,10 +217,31 @@ class LRSchedule(LRScheduler):
             k = first_difference(before, after, self._bases)
             if k is not None:
                 raise ValueError(self._horizon_question(updates, k, after.lr(k, self._bases[0])))
+        if choice == "tail" and updates > self.updates and not self._highest_left(after):
+            raise ValueError(self._tail_from_zero(updates))
         lrs = [before.lr(at, base) for base in self._bases]
         self.updates, self.revisions, self.resolved = updates, revisions, after
         self._write()
         return None if choice == "error" else (lrs, self.lrs(at))
+
+    def _highest_left(self, resolved: ResolvedSchedule) -> float:
+        left = range(self.last_epoch, resolved.updates)
+        return max(resolved.lr(k, base) for k in left for base in self._bases)
+
+    def _tail_from_zero(self, updates: int) -> str:
+        """Why a tail is refused, and what trains on instead: the highest LR first."""
+        ways: list[tuple[float, str]] = []
+        for name, text in CHOICES.items():
+            revision = Revision(name, self.last_epoch, self.updates, updates)
+            with contextlib.suppress(ValueError):  # a warm-up longer than the added epochs
+                revised = self._resolve(updates, [*self.revisions, revision], self.plateau_state)
+                if highest := self._highest_left(revised):
+                    ways.append((highest, f"{name}: {text} (LR up to {highest:g})"))
+        listed = "; ".join(words for _, words in sorted(ways, reverse=True))
+        way_out = f"say one of {listed}" if ways else "init=<run folder> starts a new run from it"
+        return (
+            f"on_horizon_change=tail: the schedule has come to LR 0 and would stay there; {way_out}"
+        )
 
     def _horizon_question(self, updates: int, k: int, new_lr: float) -> str:
         old_lr = self.resolved.lr(k, self._bases[0])

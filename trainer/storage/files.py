@@ -96,6 +96,15 @@ def read_sealed(path: Path) -> bytes:
     return content
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether a file ends as a sealed one does; its content is not read, nor is a pipe."""
+    if not path.is_file() or path.stat().st_size <= TRAILER:
+        return False
+    with path.open("rb") as file:
+        file.seek(-TRAILER, os.SEEK_END)
+        return file.read(len(TAG)) == TAG
+
+
 def sweep(folder: Path) -> list[Path]:
     """Removes what an interrupted `write` left behind in a folder, not below it."""
     left = sorted(folder.glob(f".*{PARTIAL}"))

@@ -1,6 +1,7 @@
 """What the arguments of a run ask for: a new one or one that goes on, checked before any work."""
 
 import contextlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,13 +162,16 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
         rotated = run is not None and run_folder.belongs_to_a_run(run)
         way_out = f"; resume={run} goes on from the newest" if rotated else ""
         raise ValueError(f"resume={place}: there is no such run folder or checkpoint{way_out}")
-    folder = run_folder.run_of(place if place.is_file() else place / "any") or place
-    folder = folder.resolve()
-    if (place.is_file() and folder == place.resolve()) or not run_folder.belongs_to_a_run(folder):
+    if (place / run_folder.SWEEP).is_file():
         raise ValueError(
-            f"resume={place}: is not a run folder or a checkpoint in one; init={place} starts a "
-            "new run from a checkpoint"
+            f"resume={place}: is a sweep's folder; to go on with it: python -m trainer.sweep retry "
+            f"{shlex.quote(str(place))}"
         )
+    inside = run_folder.run_of(place if place.is_file() else place / "any")
+    folder = (inside or place).resolve()
+    if (place.is_file() and inside is None) or not run_folder.belongs_to_a_run(folder):
+        way_out = f"; init={place} starts a new run from it" if files.is_sealed(place) else ""
+        raise ValueError(f"resume={place}: is not a run folder or a checkpoint in one{way_out}")
     locks.enter_context(files.locked(folder))  # before reading: its last owner may still commit
     from trainer.storage import (
         checkpoint,  # torch takes seconds; a mistyped argument answers without it
