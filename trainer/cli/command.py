@@ -101,7 +101,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises ValueError with what argparse has to say."""
-        raise ValueError(f"{message}; --help shows the usage")
+        unknown = message.removeprefix("unrecognized arguments: ")
+        reason = message if unknown == message else f"{unknown}: there is no such option"
+        raise ValueError(f"{reason}; --help shows the usage")
 
     def read(self, arguments: Sequence[str]) -> "Words":
         """Reads a command line.

@@ -95,6 +95,9 @@ def _main(
     sys.argv = ["trainer", *arguments]
     if prepare is not None:
         prepare()
+    sys.modules.pop(
+        "trainer.__main__", None
+    )  # what it imports stays; it begins as `python -m` does
     try:
         runpy.run_module("trainer", run_name="__main__")
     except SystemExit as left:
