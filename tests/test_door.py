@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from processes import TINY, train
 
-from trainer import sweep
 from trainer.__main__ import main
 from trainer.config.overrides import compose_run, jobs, parse, quote, quoted
+from trainer.sweep import __main__ as sweep
 
 MISTAKES = [
     ("scheduler.gama=3 scheduler=steplr", "did you mean scheduler.gamma?"),

@@ -188,7 +188,7 @@ def test_a_range_test_from_a_runs_weights_leaves_the_run_alone(
         (["--from", "1e-300", "--to", "1e300"], 2, "--to 1e+300: is too many times --from 1e-300"),
         (["--updates", "5"], 2, "--updates 5: must be in 20..100000"),
         (["--updates", "many"], 2, "invalid int value: 'many'"),
-        (["--frm", "1"], 2, "unrecognized arguments: --frm"),
+        (["--frm", "1"], 2, "--frm: there is no such option"),
         (["outputs/run"], 2, "outputs/run: is not key=value"),
         (["resume=run"], 2, "a range test starts anew"),
         (["hydra.run.dir=x"], 2, "--out FOLDER"),

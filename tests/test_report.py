@@ -558,7 +558,7 @@ def test_an_update_that_no_run_has_is_no_point_of_a_curve(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "the following arguments are required: FOLDER"),
+        ([], "name a run folder"),
         (["nowhere"], "nowhere: there is no such folder"),
         (["empty"], "empty: holds no run folder, up to 3 levels down"),
         (["file"], "file: is a file"),
@@ -566,7 +566,7 @@ def test_an_update_that_no_run_has_is_no_point_of_a_curve(tmp_path: Path) -> Non
         (["run", "--target", "80"], "--target 80: must be"),
         (["run", "--target", "0"], "--target 0: must be"),
         (["run", "--target", "nan"], "--target nan: must be"),
-        (["run", "--taget", "1"], "unrecognized arguments: --taget"),
+        (["run", "--taget", "1"], "--taget: there is no such option"),
         (["run", "--output", "file"], "file"),
     ],
 )

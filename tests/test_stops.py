@@ -20,14 +20,14 @@ EVERY = os.environ.get("TRAINER_ALL_PROOFS") == "1"
 STEPS = 4  # updates in an epoch: 80 images in batches of 20
 PLACES = {
     "before the first update": ("build.py", "build_run", 1),
-    "writing the first commit": ("storage.py", "write", 1),
+    "writing the first commit": ("files.py", "write", 1),
     "in the first epoch": ("history.py", "advance", 2),
     "at an epoch's last update": ("history.py", "advance", 2 * STEPS),
     "in the first evaluation": ("evaluation.py", "__call__", 1),
     "in the last evaluation": ("evaluation.py", "__call__", 4),
     "in the final test": ("evaluation.py", "__call__", 5),
-    "writing a commit": ("storage.py", "write", 9),
-    "before a rename's folder is synced": ("storage.py", "_sync_folder", 9),
+    "writing a commit": ("files.py", "write", 9),
+    "before a rename's folder is synced": ("files.py", "_sync_folder", 9),
     "in the logs": ("logs.py", "append", 4),
     "in the event file": ("event_file.py", "append", 3),
     "in the summary": ("summary.py", "write_summary", 2),

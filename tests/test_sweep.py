@@ -234,8 +234,10 @@ def test_a_damaged_ledger_is_one_line_with_its_name(
 
 def test_odd_metrics_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job_ledger.write(tmp_path, plan("seed=3,4,5"))
-    whole = '{"epoch": 2, "test/loss": 0.5, "seconds": 3}\n'
-    for number, text in enumerate((whole + '{"a": 1}\n', '{"epoch": 1, "seconds": null}\n', "")):
+    whole = '{"epoch": 2, "step": 6, "test/loss": 0.5, "seconds": 3}\n'
+    for number, text in enumerate(
+        (whole + '{"a": 1}\n', '{"epoch": 1, "step": 3, "seconds": null}\n', "")
+    ):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "metrics.jsonl").write_text(text)
     (tmp_path / "2" / "metrics.jsonl").write_bytes(b"\xff\n[1]\n3\n" + b"[" * 100_000)

@@ -461,10 +461,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sweep_stands_for_its_best_run(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main([str(sweep), "--split", "train"]) == 0
     out = capsys.readouterr().out
-    note = (
-        "note: best of 2 done jobs by test/accuracy: job 1 (optimizer.lr=0.05), 20.00%; 1 more are "
-        "not done"
-    )
+    note = "note: best of 2 finished runs by test/accuracy: 1, 20.00%; 1 more is not done"
     assert note in out
     assert (sweep / "1" / "evaluation" / "train_best" / "confusion.png").exists()
     assert not (sweep / "0" / "evaluation").exists()
@@ -526,7 +523,7 @@ def mistakes(run: Path, tmp_path: Path) -> Iterator[tuple[object, list[str], int
         yield command, [str(unfit), *words], 1, f"{unfit}: its weights are not finite: fc2.weight"
     yield evaluate, [str(damaged)], 1, "; --weights last takes the newest whole checkpoint"
     yield evaluate, [str(run), "--split", "val"], 2, "--split val: the run kept no images out"
-    yield evaluate, [str(run), "--splt", "val"], 2, "unrecognized arguments: --splt"
+    yield evaluate, [str(run), "--splt", "val"], 2, "--splt: there is no such option"
     yield evaluate, [str(run), "--split", "all"], 2, "invalid choice: 'all'"
     yield evaluate, [str(run), "epochs=3"], 2, "epochs=3: is the run's own setting, or none"
     yield evaluate, [str(run), "devic=cpu"], 2, "did you mean device?"

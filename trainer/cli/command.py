@@ -102,7 +102,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises ValueError with what argparse has to say."""
         unknown = message.removeprefix("unrecognized arguments: ")
-        reason = message if unknown == message else f"{unknown}: there is no such option"
+        reason = message if unknown == message else f"{unknown.split()[0]}: there is no such option"
         raise ValueError(f"{reason}; --help shows the usage")
 
     def read(self, arguments: Sequence[str]) -> "Words":

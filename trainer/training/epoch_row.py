@@ -1,11 +1,10 @@
-"""What an epoch came to, as a row of the history and as a line."""
+"""What an epoch came to, as a row of the history."""
 
 import time
 from collections.abc import Mapping
 
 import torch
 
-from trainer.config.metrics import Task
 from trainer.training.history import Row
 from trainer.training.run import Run
 
@@ -46,27 +45,3 @@ def epoch_row(
 def _batch_sizes(run: Run) -> list[int]:
     size, images = run.config.batch_size, len(run.data.train)
     return [min(size, images - step * size) for step in range(run.steps_per_epoch)]
-
-
-def epoch_line(row: Mapping[str, float], split: str, epochs: int, task: Task) -> str:
-    """What an epoch came to, in one line.
-
-    Args:
-        row: Its metrics.
-        split: `val` or `test`, whichever is evaluated.
-        epochs: Planned length of the run.
-        task: What is learned.
-    """
-    score = task.score
-    line = (
-        f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}"
-        f"  lr {row['lr']:<9.4g}"
-        f"  train loss {row['train/loss']:.4f} {score} {task.written(row[f'train/{score}'])}"
-    )
-    if f"{split}/loss" in row:
-        evaluated = task.written(row[f"{split}/{score}"])
-        line += f"  {split} loss {row[f'{split}/loss']:.4f} {score} {evaluated}"
-    line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} {task.examples}/s"
-    if row["skipped_updates"]:
-        line += f"  {int(row['skipped_updates'])} updates skipped"
-    return line

@@ -10,10 +10,10 @@ from trainer.cli.signals import Stopped, StopRequest
 from trainer.data.epoch_table import EpochTables
 from trainer.training import early_stopping, summary
 from trainer.training.divergence import FiniteWatch
-from trainer.training.epoch_row import epoch_line, epoch_row
+from trainer.training.epoch_row import epoch_row
 from trainer.training.history import Row
 from trainer.training.loss_reader import LossReader
-from trainer.training.record import NoRecord, Record
+from trainer.training.record import NoRecord, Record, epoch_line
 from trainer.training.run import Run
 from trainer.training.stopping import EVERY, Agreement
 

@@ -1,11 +1,12 @@
 """What a run writes into its folder while it trains: its commits, and the views behind them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trainer.cli import console
 from trainer.cli.console import log
+from trainer.config.metrics import Task
 from trainer.storage import checkpoint, run_folder
 from trainer.training import summary
 from trainer.training.checkpoint_thread import Commits
@@ -169,6 +170,30 @@ class NoRecord:
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+def epoch_line(row: Mapping[str, float], split: str, epochs: int, task: Task) -> str:
+    """What an epoch came to, in one line.
+
+    Args:
+        row: Its metrics.
+        split: `val` or `test`, whichever is evaluated.
+        epochs: Planned length of the run.
+        task: What is learned.
+    """
+    score = task.score
+    line = (
+        f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}"
+        f"  lr {row['lr']:<9.4g}"
+        f"  train loss {row['train/loss']:.4f} {score} {task.written(row[f'train/{score}'])}"
+    )
+    if f"{split}/loss" in row:
+        evaluated = task.written(row[f"{split}/{score}"])
+        line += f"  {split} loss {row[f'{split}/loss']:.4f} {score} {evaluated}"
+    line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} {task.examples}/s"
+    if row["skipped_updates"]:
+        line += f"  {int(row['skipped_updates'])} updates skipped"
+    return line
 
 
 def _newest(folder: Path) -> str:
