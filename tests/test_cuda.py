@@ -27,7 +27,7 @@ from trainer.use.evaluated import evaluate
 from trainer.use.places import resolve
 from trainer.use.trained import load_trained
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = pytest.mark.cuda
 BASE = ["data=synthetic", "device=cuda", "data.train_images=2000", "data.test_images=200"]
 RECIPE = [*BASE, "batch_size=50", "epochs=30", "log.every_steps=5", "scheduler.warmup=1.5"]
 
