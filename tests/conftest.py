@@ -1,5 +1,9 @@
 import os
 from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cuda_stand_in import StandIn
 
 # Tests share the machine with each other; one thread each is faster than two that wait for one
 # another, and results do not depend on what else runs.
@@ -33,3 +37,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("cuda") is not None and not THERE_IS_A_GPU:
         pytest.skip("no CUDA device")
+
+
+@pytest.fixture
+def stand_in() -> "Generator[StandIn]":
+    """CUDA graphs on the CPU."""
+    from cuda_stand_in import standing_in  # the trainer is not imported for tests without it
+
+    with standing_in() as here:
+        yield here
