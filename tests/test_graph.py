@@ -1,10 +1,13 @@
 """The update as a CUDA graph, on the stand-in for one: the same numbers as the eager update."""
 
+import contextlib
 import copy
+import random
 
 import pytest
 import torch
 from cuda_stand_in import StandIn, Watch
+from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 from trainer.arguments import compose_run
@@ -36,10 +39,15 @@ class Parts:
     """What an engine is built from."""
 
     def __init__(
-        self, option: OptimizerOptions, *, extras: bool = False, **settings: object
+        self,
+        option: OptimizerOptions,
+        *,
+        extras: bool = False,
+        model: nn.Module | None = None,
+        **settings: object,
     ) -> None:
         torch.manual_seed(0)
-        self.model = build_model(VGGBN() if extras else VGG(), 10)
+        self.model = model or build_model(VGGBN() if extras else VGG(), 10)
         if extras:
             settings |= {"average": WeightAverage(self.model, 0.9)}
             settings |= {"objective": Classification(label_smoothing=0.1)}
@@ -224,3 +232,66 @@ def test_the_graph_is_taken_where_it_applies(
 def test_a_wrong_engine_is_refused() -> None:
     with pytest.raises(ValueError, match="engine=fast: must be one of auto, eager, graph"):
         compose_run(["engine=fast", "data=synthetic"])
+
+
+class Stateful(nn.Module):
+    """Has what a user's network may have beside weights, and changes all of it."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3 * 32 * 32, 10)
+        self.register_buffer("kept", torch.zeros(2))
+        self.register_buffer("left", torch.zeros(2), persistent=False)
+        self.fails_at, self.calls = fails_at, 0
+
+    def get_extra_state(self) -> dict[str, str]:
+        return {"of": "the user"}
+
+    def set_extra_state(self, state: object) -> None:
+        pass
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if self.calls == self.fails_at:
+            raise RuntimeError("the network's own")
+        self.kept += torch.rand(2)
+        self.left += random.random()
+        return self.layer(images.flatten(1)) * (1 + self.left[0])
+
+
+def everything(parts: Parts) -> dict[str, torch.Tensor]:
+    slots = {
+        f"slot {number}/{name}": value
+        for number, slots in enumerate(parts.optimizer.state.values())
+        for name, value in slots.items()
+    }
+    sums = {name: getattr(parts.sums, name) for name in ("step", "losses", "score", "skipped")}
+    lrs = {f"lr {n}": group["lr"] for n, group in enumerate(parts.optimizer.param_groups)}
+    generators = {
+        "torch": torch.get_rng_state(),
+        "python": torch.tensor(random.getstate()[1], dtype=torch.float64),
+    }
+    model = dict(parts.model.named_parameters()) | dict(parts.model.named_buffers())
+    held = model | slots | sums | lrs | generators
+    return {name: value.detach().clone() for name, value in held.items()}
+
+
+@pytest.mark.parametrize("option", [SGD(lr=0.05), Adam()], ids=["sgd", "adam"])
+@pytest.mark.parametrize("fails_at", [None, 1, 2, 3, 4, 6, 7, 8])
+def test_a_capture_leaves_everything_as_it_was_whether_it_succeeds_or_fails(
+    fails_at: int | None, option: OptimizerOptions, stand_in: StandIn
+) -> None:
+    """Whole batches and the short one: each is rehearsed three times, then each is captured."""
+    parts = Parts(option, model=Stateful())
+    trained(parts.eager(), TABLES[0], 0, 3)  # it goes on in the middle of an epoch
+    before, stream = everything(parts), stand_in.stream
+    parts.model.fails_at, parts.model.calls = fails_at, 0
+    engine = parts.graph()
+    with pytest.raises(RuntimeError) if fails_at else contextlib.nullcontext():
+        engine.begin(TABLES[0])
+    for name, value in everything(parts).items():
+        assert torch.equal(value, before.get(name, torch.zeros_like(value))), name
+    assert stand_in.stream is stream
+    assert stand_in.sync_debug_mode == 0
+    assert not stand_in.spoilt
+    assert before["lr 0"] > 0
