@@ -23,6 +23,7 @@ def choose_device(name: str, launch: Launch | None = None) -> torch.device:
 
     Raises:
         ValueError: If it names a CUDA device that is not there.
+        OSError: If it is there and does not work.
     """
     launch = launch or Launch()
     if name == "auto":
@@ -40,7 +41,10 @@ def choose_device(name: str, launch: Launch | None = None) -> torch.device:
     if device.index >= count:
         raise ValueError(f"device={name}: this machine has {count} CUDA devices; use device=auto")
     # Events, pinned memory and streams belong to the current device unless told otherwise.
-    torch.cuda.set_device(device)
+    try:
+        torch.cuda.set_device(device)
+    except RuntimeError as error:
+        raise failure(name, error) from error
     return device
 
 
@@ -146,3 +150,9 @@ def out_of_memory(error: BaseException) -> bool:
         isinstance(cause, torch.OutOfMemoryError) or any(text in str(cause) for text in NO_MEMORY)
         for cause in causes(error)
     )
+
+
+def failure(name: str, cause: BaseException) -> OSError:
+    """What `device=<name>` reports of itself, with the way out."""
+    line = str(cause).partition("\n")[0]
+    return OSError(f"device={name}: {line}; device=cpu computes without it")
