@@ -8,10 +8,12 @@ from torch import nn
 from trainer import checkpoint, device, early_stopping, storage
 from trainer.build import build_run
 from trainer.config import Config
-from trainer.console import log
+from trainer.console import FILE_ONLY, log
 from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
 from trainer.distributed import ALONE, Peers
+from trainer.engine import EagerEngine
+from trainer.graph import CapturedEvaluator, GraphEngine, NotCapturable
 from trainer.run import Run
 from trainer.schedules.linter import lint
 from trainer.weights import evaluated_weights
@@ -36,7 +38,7 @@ def prepare(config: Config, commit: checkpoint.Commit | None, peers: Peers = ALO
     Several processes are connected once each has come so far.
 
     Raises:
-        ValueError: If configuration, data or checkpoint do not fit.
+        ValueError: If configuration, data or checkpoint do not fit, or `engine=graph` the network.
         FileNotFoundError: If the data set or the `init` checkpoint is missing.
         Dismissed: If that is so, in all processes but the first.
     """
@@ -49,7 +51,37 @@ def prepare(config: Config, commit: checkpoint.Commit | None, peers: Peers = ALO
         raise
     peers.settle(None)
     run.connect()
+    capture(run)
     return run
+
+
+def capture(run: Run) -> None:
+    """Captures the CUDA graphs of a run that is to have some, or gives it the eager engine.
+
+    Before a word is said of the run: it says which engine trains it.
+
+    Raises:
+        ValueError: If a graph cannot be captured and `engine=graph` asks for it.
+    """
+    engine, evaluator = run.engine, run.evaluator
+    if not isinstance(engine, GraphEngine) or run.progress.epoch >= run.config.epochs:
+        return
+    what = "an update"
+    try:
+        engine.begin(run.table(run.progress.epoch))
+        what = "the evaluation"
+        if isinstance(evaluator, CapturedEvaluator):
+            evaluator.capture(run.evaluated)
+    except NotCapturable as error:
+        said = f"engine={run.config.engine}: {what} cannot be captured: {error}"
+        if run.config.engine == "graph":
+            raise ValueError(f"{said}; engine=auto takes eager") from error
+        log.warning("warning: %s; it runs eagerly", said)
+        log.info("not captured", exc_info=error, extra=FILE_ONLY)
+        if what == "an update":
+            run.engine = EagerEngine(run.update, run.loader, run.scheduler, run.sums)
+        if isinstance(evaluator, CapturedEvaluator):
+            run.evaluator = evaluator.evaluator
 
 
 def provide_data(config: Config, peers: Peers) -> None:
