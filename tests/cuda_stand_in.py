@@ -141,7 +141,7 @@ class Graph:
         self.calls: list[Call] | None = None
 
     def replay(self) -> None:
-        assert self.calls is not None, "replayed before it was captured"
+        assert self.calls is not None, "not captured, or its generator has another state now"
         with torch.no_grad():
             for call in self.calls:
                 call.replay()
@@ -212,6 +212,8 @@ class StandIn:
 
     def graphsafe_set_state(self, _: object) -> None:
         self.spoilt = False
+        for graph in self.graphs:  # they draw from the state before
+            graph.calls = None
 
 
 def _as_on_cuda(choose_engine: Callable[..., str]) -> Callable[..., str]:

@@ -117,7 +117,7 @@ def test_a_network_that_makes_the_host_wait_is_trained_eagerly_with_one_warning(
     if not noticed:  # torch's check does not know every operation
         monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda _: None)
     why = SYNCHRONIZING if noticed else NOT_PERMITTED
-    said = f"warning: engine=auto: an update cannot be captured: {why}; it runs eagerly"
+    said = f"warning: engine=auto: an update cannot be captured: {why}; the run goes on eagerly"
     eager, auto = trained(part, "eager"), trained(part, "auto")
     resumed = trained(part, "auto", cut=auto)
     assert not stand_in.graphs
@@ -131,13 +131,17 @@ def test_a_network_that_makes_the_host_wait_is_trained_eagerly_with_one_warning(
     assert_equal_runs(eager, resumed)
 
 
-def test_an_evaluation_alone_may_run_eagerly(trained: Trained, stand_in: StandIn) -> None:
+@pytest.mark.parametrize("noticed", [True, False], ids=["in the rehearsal", "in the capture"])
+def test_an_evaluation_alone_runs_eagerly_unless_its_capture_spoilt_the_others(
+    noticed: bool, trained: Trained, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not noticed:
+        monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda _: None)
     eager, auto = trained(item_in_evaluations, "eager"), trained(item_in_evaluations, "auto")
-    assert len(stand_in.graphs) == 2
-    assert warnings(auto) == [
-        f"warning: engine=auto: the evaluation cannot be captured: {SYNCHRONIZING}; it runs eagerly"
-    ]
-    assert engine_of(auto) == "graph"
+    why = f"{SYNCHRONIZING}; it runs" if noticed else f"{NOT_PERMITTED}; the run goes on"
+    said = f"warning: engine=auto: the evaluation cannot be captured: {why} eagerly"
+    assert warnings(auto) == [said]
+    assert engine_of(auto) == ("graph" if noticed else "eager")
     assert_equal_runs(eager, auto)
 
 

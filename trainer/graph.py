@@ -30,6 +30,13 @@ class NotCapturable(RuntimeError):
     """What cannot be a CUDA graph; says why, and leaves everything as it was."""
 
 
+class CaptureFailed(NotCapturable):
+    """The same, noticed by the capture itself only: earlier graphs must not be replayed any more.
+
+    They draw from the state that the random generator had, which a failed capture spoils.
+    """
+
+
 class StaticUpdate:
     """An update that reads its batch and its LR from fixed places on the device.
 
@@ -211,7 +218,7 @@ def _captured(
     # thread_local: the thread that writes commits may use the device meanwhile.
     where: dict[str, Any] = {"pool": pool, "stream": stream, "capture_error_mode": "thread_local"}
     try:
-        with _explained(), torch.cuda.graph(graph, **where):
+        with _explained(CaptureFailed), torch.cuda.graph(graph, **where):
             work()
     except RuntimeError:
         # torch leaves the stream in force and, before 2.14, the generator as if in a capture.
@@ -223,7 +230,7 @@ def _captured(
 
 
 @contextlib.contextmanager
-def _explained() -> Generator[None]:
+def _explained(kind: type[NotCapturable] = NotCapturable) -> Generator[None]:
     """Says of an error why it is one: the innermost, over which torch may raise another."""
     try:
         yield
@@ -231,7 +238,7 @@ def _explained() -> Generator[None]:
         if out_of_memory(error):
             raise
         *_, cause = causes(error)
-        raise NotCapturable(str(cause).partition("\n")[0]) from error
+        raise kind(str(cause).partition("\n")[0]) from error
 
 
 @contextlib.contextmanager

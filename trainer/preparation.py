@@ -13,7 +13,7 @@ from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
 from trainer.distributed import ALONE, Peers
 from trainer.engine import EagerEngine
-from trainer.graph import CapturedEvaluator, GraphEngine, NotCapturable
+from trainer.graph import CapturedEvaluator, CaptureFailed, GraphEngine, NotCapturable
 from trainer.run import Run
 from trainer.schedules.linter import lint
 from trainer.weights import evaluated_weights
@@ -76,9 +76,10 @@ def capture(run: Run) -> None:
         said = f"engine={run.config.engine}: {what} cannot be captured: {error}"
         if run.config.engine == "graph":
             raise ValueError(f"{said}; engine=auto takes eager") from error
-        log.warning("warning: %s; it runs eagerly", said)
+        whole = what == "an update" or isinstance(error, CaptureFailed)
+        log.warning("warning: %s; %s eagerly", said, "the run goes on" if whole else "it runs")
         log.info("not captured", exc_info=error, extra=FILE_ONLY)
-        if what == "an update":
+        if whole:
             run.engine = EagerEngine(run.update, run.loader, run.scheduler, run.sums)
         if isinstance(evaluator, CapturedEvaluator):
             run.evaluator = evaluator.evaluator
