@@ -5,16 +5,16 @@ import os
 import socket
 from pathlib import Path
 
-from trainer.cli.forked import TrainerProcess
+from processes import Trainer
 
 
-def start_team(arguments: list[str], folder: Path, processes: int) -> list[TrainerProcess]:
+def start_team(arguments: list[str], folder: Path, processes: int) -> list[Trainer]:
     """One process per rank on this machine; the first one keeps the messages."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     return [
-        TrainerProcess(arguments, folder, prepare=functools.partial(_be, rank, processes, port))
+        Trainer(arguments, folder, prepare=functools.partial(_be, rank, processes, port))
         for rank in range(processes)
     ]
 

@@ -311,7 +311,7 @@ def test_what_a_gpu_must_show_runs_on_a_cpu(setting: Setting) -> None:
     assert not any("target" in row for row in result["figures"]), "they are a GPU's"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize(
     "name", ["cuda", "plain", "lightning", "accelerate", "timm", "resident", "step", "writing"]
 )

@@ -27,7 +27,7 @@ from trainer.training.graph import CapturedEvaluator, GraphEngine
 from trainer.training.range_test import run_range_test
 from trainer.training.run import Run
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = pytest.mark.cuda
 BASE = ["data=synthetic", "device=cuda", "data.train_images=2000", "data.test_images=200"]
 RECIPE = [*BASE, "batch_size=50", "epochs=30", "log.every_steps=5", "scheduler.warmup=1.5"]
 
@@ -276,7 +276,7 @@ def test_an_evaluation_repeats_the_runs_own_row(amp: str, engine: str, tmp_path:
 
 
 def test_a_range_test_is_captured_like_a_training() -> None:
-    config = compose_run([*RECIPE, "amp=none"]).config
+    config = compose_run([*RECIPE, "amp=none", "model=vgg_bn"]).config  # vgg takes longer to learn
     tests = []
     for engine in ("eager", "graph"):
         config.engine = engine

@@ -18,7 +18,7 @@ from trainer.training.losses import Classification
 from trainer.training.update import EpochSums, Update
 
 CPU = torch.device("cpu")
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))]  # fmt: skip  # noqa: E501
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 
 
 def batches(count: int, size: int = 8) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -150,7 +150,7 @@ def test_an_overflow_in_the_first_update_leaves_the_momentum_at_zero() -> None:
         assert not optimizer.state[parameter]["momentum_buffer"].any()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 def test_fp16_with_an_overflow_skips_the_update_and_counts_it() -> None:
     model = build_model(VGG(), 10).cuda()
     optimizer = build_optimizer(SGD(), model)

@@ -1,16 +1,19 @@
-"""What a CUDA graph will replay, run on the CPU: the same numbers, and nothing it would freeze."""
+"""The update as a CUDA graph, on the stand-in for one: the same numbers as the eager update."""
 
+import contextlib
 import copy
+import random
 
 import pytest
 import torch
+from cuda_stand_in import StandIn, Watch
+from torch import nn
 from torch.amp.grad_scaler import GradScaler
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainer.config.overrides import compose_run
 from trainer.data import synthetic
 from trainer.data.device_loader import DeviceLoader
-from trainer.data.epoch_table import Augmentation, EpochTables, epoch_table
+from trainer.data.epoch_table import Augmentation, EpochTable, EpochTables, epoch_table
 from trainer.models.build import build_model
 from trainer.models.options import VGG, VGGBN
 from trainer.optimizers.build import build_optimizer
@@ -18,9 +21,9 @@ from trainer.optimizers.options import SGD, Adam, OptimizerOptions
 from trainer.schedules import Cosine, Warmup
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.training.device import choose_engine
-from trainer.training.graph import StaticUpdate, unchanged
+from trainer.training.graph import GraphEngine, StaticUpdate, unchanged
 from trainer.training.losses import Classification
-from trainer.training.update import EagerEngine, EpochSums, Update
+from trainer.training.update import EagerEngine, Engine, EpochSums, Update
 from trainer.training.weight_average import WeightAverage
 
 CPU = torch.device("cpu")
@@ -33,19 +36,22 @@ SETTINGS = [{}, {"accumulate": 2, "clip_norm": 1.0}, {"accumulate": 2, "extras":
 
 
 class Parts:
-    """An update with its LRs in tensors, as on CUDA."""
+    """What an engine is built from."""
 
     def __init__(
-        self, option: OptimizerOptions, *, extras: bool = False, **settings: object
+        self,
+        option: OptimizerOptions,
+        *,
+        extras: bool = False,
+        model: nn.Module | None = None,
+        **settings: object,
     ) -> None:
         torch.manual_seed(0)
-        self.model = build_model(VGGBN() if extras else VGG(), 10)
+        self.model = model or build_model(VGGBN() if extras else VGG(), 10)
         if extras:
             settings |= {"average": WeightAverage(self.model, 0.9)}
             settings |= {"objective": Classification(label_smoothing=0.1)}
         self.optimizer = build_optimizer(option, self.model)
-        for group in self.optimizer.param_groups:
-            group["lr"] = torch.tensor(group["lr"])
         self.scheduler = LRSchedule(
             self.optimizer,
             Warmup(warmup="4 steps", after=Cosine()),
@@ -69,6 +75,12 @@ class Parts:
         )
         self.sums = EpochSums.zeros(STEPS, CPU)
 
+    def eager(self) -> EagerEngine:
+        return EagerEngine(self.update, self.loader, self.scheduler, self.sums)
+
+    def graph(self) -> GraphEngine:
+        return GraphEngine(self.static())
+
     def static(self) -> StaticUpdate:
         return StaticUpdate(
             self.update,
@@ -80,22 +92,23 @@ class Parts:
         )
 
 
+def trained(engine: Engine, table: EpochTable, first: int = 0, end: int = STEPS) -> None:
+    engine.begin(table)
+    for step in range(first, end):
+        engine.train_on(step)
+
+
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("option", [SGD(lr=0.05), Adam()], ids=["sgd", "adam"])
-def test_an_update_that_reads_fixed_places_equals_the_eager_one_bit_for_bit(
-    option: OptimizerOptions, settings: dict[str, object]
+def test_the_graph_equals_the_eager_update_bit_for_bit(
+    option: OptimizerOptions, settings: dict[str, object], stand_in: StandIn
 ) -> None:
     eager, static = Parts(option, **settings), Parts(option, **settings)
-    engine = EagerEngine(eager.update, eager.loader, eager.scheduler, eager.sums)
-    body = static.static()
-    assert body.sizes() == [20, 10]
+    engines = eager.eager(), static.graph()
     for table in eager.tables:
-        engine.begin(table)
-        body.begin(table)
-        for step in range(STEPS):
-            engine.train_on(step)
-            body(body.size(step))
-            body.scheduler.advance()
+        for engine in engines:
+            trained(engine, table)
+        assert len(stand_in.graphs) == 2, "the second for the short last batch"
         assert torch.equal(eager.sums.losses, static.sums.losses)
         assert torch.equal(eager.sums.score, static.sums.score)
         for sums in (eager.sums, static.sums):
@@ -110,62 +123,27 @@ def test_an_update_that_reads_fixed_places_equals_the_eager_one_bit_for_bit(
             assert same is not value.is_floating_point()
 
 
-def test_an_epoch_resumed_in_the_middle_reads_the_right_rows_and_lrs() -> None:
-    whole, cut = Parts(SGD(lr=0.05)), Parts(SGD(lr=0.05))
-    first, second = whole.static(), cut.static()
-    first.begin(TABLES[0])
-    for step in range(STEPS):
-        first(first.size(step))
-        first.scheduler.advance()
-    second.begin(TABLES[0])
-    for step in range(3):
-        second(second.size(step))
-        second.scheduler.advance()
-    again = Parts(SGD(lr=0.05))
+@pytest.mark.parametrize("done", [3, STEPS])
+def test_an_epoch_resumed_in_the_middle_reads_the_right_rows_and_lrs(
+    done: int, stand_in: StandIn
+) -> None:
+    whole, cut, again = (Parts(SGD(lr=0.05)) for _ in range(3))
+    trained(whole.graph(), TABLES[0])
+    trained(cut.graph(), TABLES[0], 0, done)
     again.model.load_state_dict(cut.model.state_dict())
     again.optimizer.load_state_dict(copy.deepcopy(cut.optimizer.state_dict()))
     again.scheduler.load_state_dict(cut.scheduler.state_dict())
-    again.sums.load_state_dict(cut.sums.total(), 3)
-    third = again.static()
-    third.begin(TABLES[0])
-    for step in range(3, STEPS):
-        third(third.size(step))
-        third.scheduler.advance()
+    again.sums.load_state_dict(cut.sums.total(), done)
+    trained(again.graph(), TABLES[0], done)
     assert torch.equal(whole.sums.losses, again.sums.losses)
     for a, b in zip(whole.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
-class Watch(TorchDispatchMode):
-    """Notes operations that make the host wait, or whose result depends on a host value."""
-
-    WAITS = (
-        "_local_scalar_dense",
-        "item",
-        "nonzero",
-        "masked_select",
-        "unique",
-        "equal",
-        "is_nonzero",
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waited: list[str] = []
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        name = function._schema.name.partition("::")[2]
-        self.count += 1
-        if name in self.WAITS:
-            self.waited.append(name)
-        return function(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("option", [SGD(lr=0.05), Adam()], ids=["sgd", "adam"])
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_an_update_asks_the_device_for_nothing(
-    option: OptimizerOptions, settings: dict[str, object]
+    option: OptimizerOptions, settings: dict[str, object], stand_in: StandIn
 ) -> None:
     parts = Parts(option, **settings)
     body = parts.static()
@@ -175,13 +153,9 @@ def test_an_update_asks_the_device_for_nothing(
         body(BATCH)
         body(BATCH)
     assert watch.count > 100
-    assert not watch.waited
-    with Watch() as watch:  # and the watch does see one
-        float(parts.sums.losses.sum())
-    assert watch.waited
 
 
-def test_warming_up_changes_nothing() -> None:
+def test_warming_up_changes_nothing(stand_in: StandIn) -> None:
     for option in (SGD(lr=0.05), Adam()):
         used, fresh = Parts(option, extras=True), Parts(option, extras=True)
         body = used.static()
@@ -258,3 +232,66 @@ def test_the_graph_is_taken_where_it_applies(
 def test_a_wrong_engine_is_refused() -> None:
     with pytest.raises(ValueError, match="engine=fast: must be one of auto, eager, graph"):
         compose_run(["engine=fast", "data=synthetic"])
+
+
+class Stateful(nn.Module):
+    """Has what a user's network may have beside weights, and changes all of it."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3 * 32 * 32, 10)
+        self.register_buffer("kept", torch.zeros(2))
+        self.register_buffer("left", torch.zeros(2), persistent=False)
+        self.fails_at, self.calls = fails_at, 0
+
+    def get_extra_state(self) -> dict[str, str]:
+        return {"of": "the user"}
+
+    def set_extra_state(self, state: object) -> None:
+        pass
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if self.calls == self.fails_at:
+            raise RuntimeError("the network's own")
+        self.kept += torch.rand(2)
+        self.left += random.random()
+        return self.layer(images.flatten(1)) * (1 + self.left[0])
+
+
+def everything(parts: Parts) -> dict[str, torch.Tensor]:
+    slots = {
+        f"slot {number}/{name}": value
+        for number, slots in enumerate(parts.optimizer.state.values())
+        for name, value in slots.items()
+    }
+    sums = {name: getattr(parts.sums, name) for name in ("step", "losses", "score", "skipped")}
+    lrs = {f"lr {n}": group["lr"] for n, group in enumerate(parts.optimizer.param_groups)}
+    generators = {
+        "torch": torch.get_rng_state(),
+        "python": torch.tensor(random.getstate()[1], dtype=torch.float64),
+    }
+    model = dict(parts.model.named_parameters()) | dict(parts.model.named_buffers())
+    held = model | slots | sums | lrs | generators
+    return {name: value.detach().clone() for name, value in held.items()}
+
+
+@pytest.mark.parametrize("option", [SGD(lr=0.05), Adam()], ids=["sgd", "adam"])
+@pytest.mark.parametrize("fails_at", [None, 1, 2, 3, 4, 6, 7, 8])
+def test_a_capture_leaves_everything_as_it_was_whether_it_succeeds_or_fails(
+    fails_at: int | None, option: OptimizerOptions, stand_in: StandIn
+) -> None:
+    """Whole batches and the short one: each is rehearsed three times, then each is captured."""
+    parts = Parts(option, model=Stateful())
+    trained(parts.eager(), TABLES[0], 0, 3)  # it goes on in the middle of an epoch
+    before, stream = everything(parts), stand_in.stream
+    parts.model.fails_at, parts.model.calls = fails_at, 0
+    engine = parts.graph()
+    with pytest.raises(RuntimeError) if fails_at else contextlib.nullcontext():
+        engine.begin(TABLES[0])
+    for name, value in everything(parts).items():
+        assert torch.equal(value, before.get(name, torch.zeros_like(value))), name
+    assert stand_in.stream is stream
+    assert stand_in.sync_debug_mode == 0
+    assert not stand_in.spoilt
+    assert before["lr 0"] > 0

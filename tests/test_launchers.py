@@ -9,10 +9,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from comparison import assert_equal_runs
 from processes import TINY, Trainer, train
+from trainer.arguments import compose_run
+from trainer.launchers import fitted
 
 from trainer.__main__ import main
 
@@ -230,6 +234,39 @@ def test_a_mistyped_search_is_not_taken_for_a_missing_package(
     monkeypatch.setitem(sys.modules, "hydra_plugins.hydra_optuna_sweeper", None)
     assert main(["-m", "search=lrr"]) == 2
     assert "search=lrr: there is no search lrr; did you mean lr?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("visible", "count", "gpus"),
+    [
+        (None, 2, ("0", "1")),
+        ("-1", 0, ()),
+        ("0", 0, ()),  # a machine without one
+        ("", 0, ()),
+        ("2, 3", 2, ("2", "3")),
+        ("1,-1,0", 1, ("1",)),  # what comes behind a name that is none does not count
+        ("GPU-8932f937", 1, ("GPU-8932f937",)),
+    ],
+)
+def test_jobs_get_as_many_gpus_as_torch_sees(
+    visible: str | None, count: int, gpus: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    composed = compose_run(["data=synthetic"])
+    launch = fitted(launched("joblib"), [], [composed.config] * 9, search=False)
+    assert launch.gpus == gpus
+    assert launch.at_once == min(len(gpus) or len(os.sched_getaffinity(0)), 9)
+
+
+def launched(launcher: str) -> SimpleNamespace:
+    """As much of Hydra's configuration as is read."""
+    choices = {"hydra/launcher": launcher}
+    return SimpleNamespace(
+        runtime=SimpleNamespace(choices=choices), sweeper=SimpleNamespace(n_jobs=1), launcher={}
+    )
 
 
 def test_each_job_has_a_gpu_of_its_own_while_there_is_one(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def build_optimizer(option: options.OptimizerOptions, model: nn.Module) -> torch
         kind = torch.optim.AdamW if isinstance(option, options.AdamW) else torch.optim.Adam
         betas = (option.beta1, option.beta2)
         adam = uncompiled(kind)(groups, betas=betas, eps=option.eps, capturable=captured, **shared)
+        fill_moments(adam)
         place_lrs(adam)
         return adam
     raise ValueError(f"optimizer.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
@@ -62,6 +63,19 @@ def fill_momentum(optimizer: torch.optim.SGD) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def fill_moments(optimizer: torch.optim.Adam) -> None:
+    """Makes at once what Adam makes, likewise, at its first update.
+
+    A capture needs it before: a run's first commit is the same with and without one.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            slots = optimizer.state[parameter]
+            slots["step"] = torch.zeros((), device=parameter.device)
+            slots["exp_avg"] = torch.zeros_like(parameter)
+            slots["exp_avg_sq"] = torch.zeros_like(parameter)
 
 
 def parameter_groups(

@@ -127,9 +127,9 @@ def _gpus(configs: Sequence[Config]) -> tuple[str, ...]:
     """The GPUs of this machine, if every job takes whichever it is given."""
     if any(config.device not in ("auto", "cuda") for config in configs):
         return ()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return tuple(name.strip() for name in visible.split(",") if name.strip())
     import torch  # takes seconds, and the door has imported it for its other checks
 
-    return tuple(map(str, range(torch.cuda.device_count())))
+    count = torch.cuda.device_count()  # less than the variable names where a name is no GPU
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = map(str, range(count)) if visible is None else visible.split(",")
+    return tuple(name.strip() for name in names)[:count]

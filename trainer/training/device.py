@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -9,6 +10,8 @@ import torch
 from trainer.cli.launch import Launch
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+# How CUDA itself, cuBLAS and cuDNN say what has a type of its own in torch.
+NO_MEMORY = ("CUDA error: out of memory", "STATUS_ALLOC_FAILED", "ALLOCATION_FAILED")
 
 
 def choose_device(name: str, launch: Launch | None = None) -> torch.device:
@@ -20,6 +23,7 @@ def choose_device(name: str, launch: Launch | None = None) -> torch.device:
 
     Raises:
         ValueError: If it names a CUDA device that is not there.
+        OSError: If it is there and does not work.
     """
     launch = launch or Launch()
     if name == "auto":
@@ -37,7 +41,10 @@ def choose_device(name: str, launch: Launch | None = None) -> torch.device:
     if device.index >= count:
         raise ValueError(f"device={name}: this machine has {count} CUDA devices; use device=auto")
     # Events, pinned memory and streams belong to the current device unless told otherwise.
-    torch.cuda.set_device(device)
+    try:
+        torch.cuda.set_device(device)
+    except RuntimeError as error:
+        raise failure(name, error) from error
     return device
 
 
@@ -127,3 +134,25 @@ def describe(device: torch.device) -> str:
                 break
     threads = torch.get_num_threads()
     return f"{model}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was raised from or over, and so on inwards."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the GPU's memory was too small, whichever library found out."""
+    return isinstance(error, RuntimeError) and any(
+        isinstance(cause, torch.OutOfMemoryError) or any(text in str(cause) for text in NO_MEMORY)
+        for cause in causes(error)
+    )
+
+
+def failure(name: str, cause: BaseException) -> OSError:
+    """What `device=<name>` reports of itself, with the way out."""
+    line = str(cause).partition("\n")[0]
+    return OSError(f"device={name}: {line}; device=cpu computes without it")

@@ -6,6 +6,7 @@ a fixed place; a Python number or a new tensor would be frozen into the graph.
 """
 
 import contextlib
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -16,10 +17,24 @@ from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import EpochTable
 from trainer.data.value_loader import ValueLoader
 from trainer.schedules.lr_schedule import LRSchedule
+from trainer.training.device import causes, out_of_memory
 from trainer.training.evaluation import Evaluator
+from trainer.training.peers import ALONE
+from trainer.training.random_state import load_random_state, random_state
 from trainer.training.update import EpochSums, Update
 
 WARM_UP = 3  # runs before a capture: cuDNN chooses its plans, cuBLAS takes its workspaces
+
+
+class NotCapturable(RuntimeError):
+    """What cannot be a CUDA graph; says why, and leaves everything as it was."""
+
+
+class CaptureFailed(NotCapturable):
+    """The same, noticed by the capture itself only: earlier graphs must not be replayed any more.
+
+    They draw from the state that the random generator had, which a failed capture spoils.
+    """
 
 
 class StaticUpdate:
@@ -117,14 +132,14 @@ class GraphEngine:
     def _capture(self) -> dict[int, torch.cuda.CUDAGraph]:
         static = self.static
         stream = torch.cuda.Stream(static.loader.device)
+        graphs: dict[int, torch.cuda.CUDAGraph] = {}
         with unchanged(static.update, static.sums):
             for size in static.sizes():
                 _warm_up(lambda size=size: static.rehearse(size), stream)
-        graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        pool = torch.cuda.graph_pool_handle()
-        for size in static.sizes():
-            static.update.optimizer.zero_grad(set_to_none=True)
-            graphs[size] = _captured(lambda size=size: static(size), pool, stream)
+            pool = torch.cuda.graph_pool_handle()
+            for size in static.sizes():
+                static.update.optimizer.zero_grad(set_to_none=True)
+                graphs[size] = _captured(lambda size=size: static(size), pool, stream)
         return graphs
 
 
@@ -148,11 +163,15 @@ class CapturedEvaluator:
             check: Called once, before what takes a few milliseconds; may raise.
         """
         check()
-        if self._graph is None:
-            self._graph = self._capture(model)
-        self._graph.replay()
+        self.capture(model).replay()
         (loss, correct), count = self._sums, len(self.evaluator.labels)
         return float(loss) / count, float(correct) / count
+
+    def capture(self, model: nn.Module) -> torch.cuda.CUDAGraph:
+        """The graph; captured unless it is there."""
+        if self._graph is None:
+            self._graph = self._capture(model)
+        return self._graph
 
     @torch.no_grad()
     def _capture(self, model: nn.Module) -> torch.cuda.CUDAGraph:
@@ -165,32 +184,74 @@ class CapturedEvaluator:
         model.eval()
         try:
             stream = torch.cuda.Stream(self.evaluator.images.device)
-            _warm_up(add_up, stream)
-            return _captured(add_up, torch.cuda.graph_pool_handle(), stream)
+            with _put_back(lambda: _tensors(model), stream.device):
+                _warm_up(add_up, stream)
+                return _captured(add_up, torch.cuda.graph_pool_handle(), stream)
         finally:
             model.train()
 
 
 def _warm_up(work: Callable[[], None], stream: torch.cuda.Stream) -> None:
-    """Runs the work a few times on a stream of its own, as PyTorch wants it before a capture."""
+    """Runs the work a few times on a stream of its own, as PyTorch wants it before a capture.
+
+    The last time the host must not wait for the device, as in a capture: a capture that fails
+    leaves more behind.
+    """
     current = torch.cuda.current_stream(stream.device)
     stream.wait_stream(current)
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
-            work()
-    current.wait_stream(stream)
+    try:
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP - 1):
+                work()
+            with _explained(), _never_waiting():
+                work()
+    finally:
+        current.wait_stream(stream)
 
 
 def _captured(
     work: Callable[[], None], pool: Any, stream: torch.cuda.Stream
 ) -> torch.cuda.CUDAGraph:
-    graph = torch.cuda.CUDAGraph()
+    graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(stream.device)
     # Our own stream: torch's default one is made once in a process, on the device of that moment,
     # and a sweep's next job may be on another.
     # thread_local: the thread that writes commits may use the device meanwhile.
-    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-        work()
+    where: dict[str, Any] = {"pool": pool, "stream": stream, "capture_error_mode": "thread_local"}
+    try:
+        with _explained(CaptureFailed), torch.cuda.graph(graph, **where):
+            work()
+    except RuntimeError:
+        # torch leaves the stream in force and, before 2.14, the generator as if in a capture.
+        torch.cuda.set_stream(current)
+        generator = torch.cuda.default_generators[stream.device.index]
+        generator.graphsafe_set_state(generator.clone_state())
+        raise
     return graph
+
+
+@contextlib.contextmanager
+def _explained(kind: type[NotCapturable] = NotCapturable) -> Generator[None]:
+    """Says of an error why it is one: the innermost, over which torch may raise another."""
+    try:
+        yield
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        *_, cause = causes(error)
+        raise kind(str(cause).partition("\n")[0]) from error
+
+
+@contextlib.contextmanager
+def _never_waiting() -> Generator[None]:
+    """Makes an error of what makes the host wait, as far as torch notices."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 @contextlib.contextmanager
@@ -200,28 +261,47 @@ def unchanged(update: Update, sums: EpochSums) -> Generator[None]:
     What the optimizer makes at its first update (Adam's moments) is zeroed: it would have begun at
     zero.
     """
-    device = sums.step.device
-    before = {key: value.detach().clone() for key, value in _places(update, sums)}
     scaler = update.scaler.state_dict()
-    rng = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    yield
-    for key, value in _places(update, sums):
-        value.detach().copy_(before[key]) if key in before else value.zero_()
-    if scaler:
-        update.scaler.load_state_dict(scaler)
-    if rng is not None:
-        torch.cuda.set_rng_state(rng, device)
+    try:
+        with _put_back(lambda: _places(update, sums), sums.step.device):
+            yield
+    finally:
+        if scaler:
+            update.scaler.load_state_dict(scaler)
+
+
+@contextlib.contextmanager
+def _put_back(
+    places: Callable[[], Iterator[tuple[object, torch.Tensor]]], device: torch.device
+) -> Generator[None]:
+    """Puts tensors and random generators back; tensors that are new are zeroed."""
+    before = {key: value.detach().clone() for key, value in places()}
+    random = random_state(device, ALONE)
+    try:
+        yield
+    finally:
+        for key, value in places():
+            value.detach().copy_(before[key]) if key in before else value.zero_()
+        load_random_state(random, device, ALONE)
 
 
 def _places(update: Update, sums: EpochSums) -> Iterator[tuple[object, torch.Tensor]]:
     """Every tensor that an update writes, under a name."""
-    yield from update.model.state_dict(keep_vars=True).items()
+    yield from _tensors(update.model)
     if update.average is not None:
-        for name, value in update.average.state_dict().items():
+        for name, value in _tensors(update.average.model):
             yield ("average", name), value
     for parameter, slots in update.optimizer.state.items():
         for name, value in slots.items():
             if isinstance(value, torch.Tensor):
                 yield (id(parameter), name), value
+    for number, group in enumerate(update.optimizer.param_groups):
+        yield ("lr", number), group["lr"]
     for name in ("step", "losses", "score", "skipped"):
         yield ("sums", name), getattr(sums, name)
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[object, torch.Tensor]]:
+    """Not its state_dict, which lacks some buffers and may hold what is no tensor."""
+    yield from model.named_parameters()
+    yield from model.named_buffers()

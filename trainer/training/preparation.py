@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from trainer.cli.console import log
+from trainer.cli.console import FILE_ONLY, log
 from trainer.config.fields import Config
 from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
@@ -14,8 +14,10 @@ from trainer.storage import checkpoint, files
 from trainer.storage.weights import evaluated_weights
 from trainer.training import device, early_stopping
 from trainer.training.build import build_run
+from trainer.training.graph import CapturedEvaluator, CaptureFailed, GraphEngine, NotCapturable
 from trainer.training.peers import ALONE, Peers
 from trainer.training.run import Run
+from trainer.training.update import EagerEngine
 
 BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
 DOWNLOAD = timedelta(hours=3)  # the others wait for the process that fetches the data set
@@ -37,7 +39,7 @@ def prepare(config: Config, commit: checkpoint.Commit | None, peers: Peers = ALO
     Several processes are connected once each has come so far.
 
     Raises:
-        ValueError: If configuration, data or checkpoint do not fit.
+        ValueError: If configuration, data or checkpoint do not fit, or `engine=graph` the network.
         FileNotFoundError: If the data set or the `init` checkpoint is missing.
         Dismissed: If that is so, in all processes but the first.
     """
@@ -50,7 +52,38 @@ def prepare(config: Config, commit: checkpoint.Commit | None, peers: Peers = ALO
         raise
     peers.settle(None)
     run.connect()
+    capture(run)
     return run
+
+
+def capture(run: Run) -> None:
+    """Captures the CUDA graphs of a run that is to have some, or gives it the eager engine.
+
+    Before a word is said of the run: it says which engine trains it.
+
+    Raises:
+        ValueError: If a graph cannot be captured and `engine=graph` asks for it.
+    """
+    engine, evaluator = run.engine, run.evaluator
+    if not isinstance(engine, GraphEngine) or run.progress.epoch >= run.config.epochs:
+        return
+    what = "an update"
+    try:
+        engine.begin(run.table(run.progress.epoch))
+        what = "the evaluation"
+        if isinstance(evaluator, CapturedEvaluator):
+            evaluator.capture(run.evaluated)
+    except NotCapturable as error:
+        said = f"engine={run.config.engine}: {what} cannot be captured: {error}"
+        if run.config.engine == "graph":
+            raise ValueError(f"{said}; engine=auto takes eager") from error
+        whole = what == "an update" or isinstance(error, CaptureFailed)
+        log.warning("warning: %s; %s eagerly", said, "the run goes on" if whole else "it runs")
+        log.info("not captured", exc_info=error, extra=FILE_ONLY)
+        if whole:
+            run.engine = EagerEngine(run.update, run.loader, run.scheduler, run.sums)
+        if isinstance(evaluator, CapturedEvaluator):
+            run.evaluator = evaluator.evaluator
 
 
 def provide_data(config: Config, peers: Peers) -> None:

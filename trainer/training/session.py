@@ -10,12 +10,15 @@ from trainer.cli.signals import Stopped, StopRequest, stop_requests
 from trainer.config.fields import Config
 from trainer.storage import checkpoint, files, run_folder
 from trainer.training import early_stopping, summary
+from trainer.training.device import causes, failure, out_of_memory
 from trainer.training.final_test import final_test
 from trainer.training.loop import Training
 from trainer.training.peers import ALONE, PeerEnded, Peers, is_lost_connection
 from trainer.training.preparation import announce, prepare, shared_commit
 from trainer.training.record import NoRecord, Record
 from trainer.training.run import Run
+
+DEVICE = ("no kernel image", "devices are busy")  # has a type of its own, but not everywhere
 
 
 def run_session(
@@ -119,14 +122,14 @@ def carry_out(
 
 def explained(error: Exception, config: Config) -> Exception | None:
     """What torch reports with a type or words of its own, as an error with key and way out."""
-    text = str(error)
+    text, inwards = str(error), list(causes(error)) if isinstance(error, RuntimeError) else []
     if isinstance(error, RuntimeError) and is_lost_connection(error):
         return PeerEnded(
             "another process of the run has ended; the same command, or resume=, goes on from the "
             "last commit"
         )
     on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in text
-    if on_cpu or isinstance(error, torch.OutOfMemoryError):
+    if on_cpu or out_of_memory(error):
         return MemoryError(
             f"batch_size={config.batch_size}: the {'machine' if on_cpu else 'GPU'} is out of "
             "memory; accumulate=2 or a smaller batch needs less"
@@ -140,6 +143,10 @@ def explained(error: Exception, config: Config) -> Exception | None:
             f"{str(error).splitlines()[0]}; resume goes on from the last commit; "
             "data.loader=device needs no workers"
         )
+    for cause in reversed(inwards):  # the first of them is what happened
+        said = any(words in str(cause) for words in DEVICE)
+        if said or isinstance(cause, torch.AcceleratorError):
+            return failure(config.device, cause)
     return None
 
 

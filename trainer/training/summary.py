@@ -75,6 +75,7 @@ def write_summary(
         "data": {"name": run.config.data.name, "sha256": run.data.sha256},
         "parameters": sum(p.numel() for p in run.model.parameters()),
         "device": device.describe(run.device),
+        "engine": run.environment()["engine"],
         "precision": run.precision,
         "versions": {
             "trainer": trainer.__version__,
