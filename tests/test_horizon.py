@@ -152,6 +152,52 @@ def test_the_tail_of_a_staircase_has_its_steps() -> None:
     assert_follows(schedule, expected, 30)
 
 
+@pytest.mark.parametrize("at", [8, 9, OLD])
+def test_hold_keeps_the_lr_in_force_where_it_moves_once_an_epoch(at: int) -> None:
+    schedule = schedule_of(Cosine(interval="epoch"), at)
+    before = [schedule.lrs(k) for k in range(OLD)]
+    schedule.change_epochs(15, "hold")
+    assert [schedule.lrs(k) for k in range(30)] == before + [before[-1]] * 10
+    again = schedule_of(Cosine(interval="epoch"))
+    again.load_state_dict(schedule.state_dict())
+    again.change_epochs(20, "hold")
+    assert [again.lrs(k) for k in range(40)] == before + [before[-1]] * 20
+
+
+def test_a_hold_that_an_earlier_version_recorded_keeps_the_lrs_that_it_had() -> None:
+    """That version held the smooth curve's last LR, which no epoch had trained at."""
+    state = {
+        "definition": {
+            "name": "cosine",
+            "interval": "epoch",
+            "eta_min": 0.0,
+            "num_cycles": 0.5,
+            "length": None,
+        },
+        "table_sha256": "655338d660137af3c85a18d2273172bfbfc1e90b705f59cefef434929ff23343",
+        "last_epoch": 10,
+        "base_lrs": [0.1],
+        "last_lr": [0.0038060233744356634],
+        "steps_per_epoch": 2,
+        "updates": 12,
+        "revisions": [{"choice": "hold", "at": 5, "old": 8, "new": 12}],
+        "plateau": {
+            "best": None,
+            "num_bad_epochs": 0,
+            "cooldown_counter": 0,
+            "reductions": [],
+        },
+    }
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    option = Cosine(interval="epoch")
+    for _ in range(2):  # as it was saved, and saved once more by this version
+        schedule = LRSchedule(optimizer, option, steps_per_epoch=2, epochs=4)
+        schedule.load_state_dict(state)
+        assert schedule.lrs(7) == [0.014644660940672627]
+        assert schedule.lrs(8) == schedule.lrs(11) == [0.0038060233744356634]
+        state = schedule.state_dict()
+
+
 def test_a_restart_has_its_warm_up_again() -> None:
     option = Warmup(warmup="20%", start_factor=0.5, after=StepLR(step_size=3, gamma=0.5))
     schedule = schedule_of(option, at=13)

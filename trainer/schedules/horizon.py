@@ -25,16 +25,20 @@ class Revision:
         at: Updates completed when the length was changed.
         old: Updates of the run before.
         new: Updates of the run after.
+        held: The update whose LR `hold` keeps where the LR moves once an epoch: the last one at
+            which it moved. None: the last one of the run, as in checkpoints that lack this field;
+            they go on with the LRs that they had.
     """
 
     choice: str
     at: int
     old: int
     new: int
+    held: int | None = None
 
     def to_dict(self) -> dict[str, str | int]:
         """Plain values for the checkpoint."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def resolve_revised(
@@ -76,7 +80,8 @@ def _revised(option: Schedule, before: Curve, revision: Revision, span: Span) ->
     if revision.choice == "continue":
         return before
     if revision.choice == "hold":
-        return lambda k, base_lr: before(min(k, old - 1), base_lr)
+        held = old - 1 if revision.held is None else revision.held
+        return lambda k, base_lr: before(min(k, held), base_lr)
     if revision.choice == "stretch":
         stretched = option.curve(
             Span(span.steps_per_epoch, new, span.start, span.notes), "scheduler"

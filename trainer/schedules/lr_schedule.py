@@ -209,7 +209,9 @@ class LRSchedule(LRScheduler):
             return None
         at, before, revisions = self.last_epoch, self.resolved, self.revisions
         if choice != "error":
-            revisions = [*revisions, Revision(choice, at, self.updates, updates)]
+            stairs = choice == "hold" and self.option.interval == "epoch"
+            held = self.updates - self.steps_per_epoch if stairs else None
+            revisions = [*revisions, Revision(choice, at, self.updates, updates, held)]
         after = self._resolve(updates, revisions, self.plateau_state)
         if choice == "error":
             k = first_difference(before, after, self._bases)
