@@ -12,9 +12,11 @@ import torch
 from trainer.schedules import (
     Constant,
     Cosine,
+    Cyclic,
     Exponential,
     LRSchedule,
     MultiStep,
+    OneCycle,
     Plateau,
     Schedule,
     StepLR,
@@ -34,7 +36,7 @@ def schedule_of(option: Schedule, at: int = 0, epochs: int = EPOCHS) -> LRSchedu
     """A schedule over 20 updates, `at` of them done."""
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in BASES]
     schedule = LRSchedule(
-        torch.optim.SGD(groups, lr=1.0), option, steps_per_epoch=STEPS, epochs=epochs
+        torch.optim.SGD(groups, lr=1.0, momentum=0.9), option, steps_per_epoch=STEPS, epochs=epochs
     )
     for _ in range(at):
         schedule.step()
@@ -196,6 +198,64 @@ def test_a_hold_that_an_earlier_version_recorded_keeps_the_lrs_that_it_had() -> 
         assert schedule.lrs(7) == [0.014644660940672627]
         assert schedule.lrs(8) == schedule.lrs(11) == [0.0038060233744356634]
         state = schedule.state_dict()
+
+
+CYCLES: list[Schedule] = [
+    OneCycle(),
+    OneCycle(three_phase=True, interval="epoch"),
+    Cyclic(step_size_up=2),
+    Cyclic(step_size_up="15%", step_size_down="3 steps", interval="epoch"),
+]
+
+
+def momenta_of(schedule: LRSchedule, updates: int) -> list[float | None]:
+    return [schedule.momentum(k) for k in range(updates)]
+
+
+@pytest.mark.parametrize("at", [8, 9, OLD])
+@pytest.mark.parametrize("choice", NAMES)
+@pytest.mark.parametrize("option", CYCLES)
+def test_the_momentum_follows_the_choice_with_the_lr(
+    option: Schedule, choice: str, at: int
+) -> None:
+    schedule = schedule_of(option, at)
+    before = momenta_of(schedule, 30)
+    schedule.change_epochs(15, choice)
+    left = math.ceil(at / STEPS) * STEPS if option.interval == "epoch" else at
+    expected = {
+        "hold": before[:OLD] + [before[OLD - 1]] * 10,
+        "continue": before,
+        "stretch": before[:left] + momenta_of(schedule_of(option, epochs=15), 30)[left:],
+        "restart": before[:OLD] + momenta_of(schedule_of(option, epochs=5), 10),
+        "tail": before[:at] + [before[at]] * (30 - at),
+    }[choice]
+    assert momenta_of(schedule, 30) == expected
+    again = schedule_of(option)
+    again.load_state_dict(schedule.state_dict())
+    for k in range(at, 30):
+        assert again.optimizer.param_groups[0]["momentum"] == expected[k]
+        again.step()
+
+
+@pytest.mark.parametrize("choice", NAMES)
+@pytest.mark.parametrize("option", CYCLES)
+def test_the_momentum_stays_within_an_epoch_where_the_lr_does(
+    option: Schedule, choice: str
+) -> None:
+    schedule = schedule_of(option, at=9)
+    schedule.change_epochs(15, choice)
+    schedule.change_epochs(25, choice)
+    if option.interval == "epoch":
+        momenta = momenta_of(schedule, 50)
+        assert momenta[::2] == momenta[1::2]
+
+
+def test_a_restarted_cycle_starts_at_the_high_momentum() -> None:
+    schedule = schedule_of(OneCycle(), at=OLD)
+    schedule.change_epochs(2 * EPOCHS, "restart")
+    assert momenta_of(schedule, OLD) == [schedule.momentum(k) for k in range(OLD, 2 * OLD)]
+    assert schedule.momentum(OLD) == 0.95
+    assert schedule.momentum(OLD + 5) == 0.85
 
 
 def test_a_restart_has_its_warm_up_again() -> None:

@@ -1,6 +1,6 @@
 """What a schedule does when a resumed run gets another length: `on_horizon_change`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from trainer.schedules.plateau import PlateauState
@@ -68,9 +68,13 @@ def resolve_revised(
     span = Span(steps_per_epoch, revisions[0].old, notes=Notes(plateau_state=state))
     curve = option.curve(span, "scheduler")
     for revision in revisions:
+        momentum = span.notes.momentum
         curve = _revised(option, curve, revision, span)
+        if momentum is not None and span.notes.momentum is not None:
+            stair = steps_per_epoch if option.interval == "epoch" else 1
+            span.notes.momentum = _momentum(momentum, span.notes.momentum, revision, stair)
     if option.interval == "epoch":
-        curve = staircase(curve, steps_per_epoch)
+        curve = staircase(curve, span)
     return ResolvedSchedule(curve, steps_per_epoch, updates, span.notes)
 
 
@@ -106,6 +110,31 @@ def _revised(option: Schedule, before: Curve, revision: Revision, span: Span) ->
 
         return tail
     raise ValueError(f"on_horizon_change={revision.choice}: must be one of {', '.join(CHOICES)}")
+
+
+def _momentum(
+    before: Callable[[int], float],
+    anew: Callable[[int], float],
+    revision: Revision,
+    stair: int,
+) -> Callable[[int], float]:
+    """The momentum, changed as the curve is; `hold` and `tail` keep the one in force.
+
+    Args:
+        before: The momentum without this revision.
+        anew: The momentum of the curve that the revision has resolved, if it needs one.
+        revision: The change.
+        stair: Updates between two moves: 1, or an epoch's.
+    """
+    at, old = revision.at, revision.old
+    if revision.choice in ("hold", "tail"):
+        last = old - 1 if revision.choice == "hold" else at
+        return lambda k: before(min(k, last - last % stair))
+    if revision.choice == "stretch":
+        return lambda k: (before if k < at else anew)(k)
+    if revision.choice == "restart":
+        return lambda k: before(k) if k < old else anew(k - old)
+    return before
 
 
 def first_difference(
