@@ -1,8 +1,11 @@
 """LRSchedule in anybody's loop: a torch scheduler whose resume is exact wherever it was stopped."""
 
+import copy
 import io
 import json
 import math
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +25,9 @@ from trainer.schedules import (
     Schedule,
     StepLR,
     Warmup,
+    get_scheduler,
 )
+from trainer.schedules.options import OPTIONS as REGISTRY
 
 STEPS, EPOCHS = 3, 6
 UPDATES = STEPS * EPOCHS
@@ -186,6 +191,62 @@ def test_starting_anew_in_place_of_loading_would_differ() -> None:
         before = train(first, 7)
         after = train(schedule_of(option), UPDATES - 7)
         assert (before + after != expected) or name.startswith("constant")
+
+
+EVERY: dict[str, Schedule] = {
+    name: kind() for name, kind in REGISTRY.items() if name != "warmup"
+} | OPTIONS
+COPIES: dict[str, Callable[[LRSchedule], LRSchedule]] = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda schedule: pickle.loads(pickle.dumps(schedule)),
+}
+
+
+@pytest.mark.parametrize("made", COPIES)
+@pytest.mark.parametrize("name", EVERY)
+def test_a_copy_goes_on_by_itself_with_an_optimizer_of_its_own(name: str, made: str) -> None:
+    def begun() -> LRSchedule:
+        schedule = schedule_of(EVERY[name])
+        train(schedule, 4)
+        schedule.change_epochs(EPOCHS + 2, "stretch")
+        train(schedule, 7)
+        return schedule
+
+    end = UPDATES + 2 * STEPS
+    expected = train(begun(), UPDATES)
+    schedule = begun()
+    other = COPIES[made](schedule)
+    assert other.state_dict() == schedule.state_dict()
+    assert other.optimizer is not schedule.optimizer
+    assert train(other, UPDATES) == expected
+    assert (schedule.last_epoch, lrs_in(schedule.optimizer)) == (7, schedule.lrs(7))
+    assert train(schedule, UPDATES) == expected
+    assert [other.momentum(k) for k in range(end)] == [schedule.momentum(k) for k in range(end)]
+    assert other.state_dict() == schedule.state_dict()
+
+
+@pytest.mark.parametrize("made", COPIES)
+def test_a_copy_made_with_its_optimizer_drives_that_one(made: str) -> None:
+    schedule = schedule_of(OPTIONS["warmup_cosine"])
+    pair = (schedule.optimizer, schedule)
+    optimizer, other = (
+        copy.deepcopy(pair) if made == "deepcopy" else pickle.loads(pickle.dumps(pair))
+    )
+    assert other.optimizer is optimizer
+
+
+@pytest.mark.parametrize("made", COPIES)
+def test_a_schedule_of_transformers_names_is_copied(made: str) -> None:
+    parameters: dict[str, dict[str, Any]] = {
+        "linear": {},
+        "cosine_with_min_lr": {"min_lr_rate": 0.1},
+        "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1},
+        "warmup_stable_decay": {"num_decay_steps": 2},
+    }
+    for name, given in parameters.items():
+        schedule = get_scheduler(name, sgd(), 2, UPDATES, given)
+        other = COPIES[made](schedule)
+        assert [other.lrs(k) for k in range(20)] == [schedule.lrs(k) for k in range(20)]
 
 
 def test_an_edit_of_the_lr_from_outside_cannot_bend_the_curve() -> None:

@@ -54,6 +54,16 @@ class LRSchedule(LRScheduler):
             self.option, self.steps_per_epoch, updates, revisions, plateau_state=state
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy or a pickle: all but the functions, which the rest defines."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("resolved", "_hashed")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Makes the functions anew."""
+        self.__dict__.update(state)
+        self.resolved = self._resolve(self.updates, self.revisions, self.plateau_state)
+        self._hashed = None
+
     @property
     def base_lrs(self) -> list[float | Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The base LR of each group."""
