@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import operator
 import struct
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,7 +114,10 @@ class LRSchedule(LRScheduler):
         if tracker is None:
             return False
         before = self.lrs(self.last_epoch)
+        noted = len(self.resolved.notes.warnings)
         tracker.observe(float(metric), self.last_epoch)
+        for line in self.resolved.notes.warnings[noted:]:
+            warnings.warn(line, stacklevel=2)
         self._write()
         return self._last_lr != before
 

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from trainer.schedules.schedule import Curve, Schedule, require, require_lr
@@ -35,7 +35,8 @@ class Plateau(Schedule):
         factor: Multiplier of each reduction, in (0, 1).
         patience: Bad epochs allowed before a reduction, at least 0.
         threshold: Smallest change that counts as better, at least 0.
-        threshold_mode: `rel` (share of the best) or `abs`.
+        threshold_mode: `rel` (share of the best; takes worse for better where the metric is
+            negative) or `abs`.
         cooldown: Epochs after a reduction in which bad epochs do not count, at least 0.
         min_lr: LR below which nothing is reduced, absolute, at least 0.
         eps: A reduction by no more than this is left out, at least 0.
@@ -77,7 +78,9 @@ class Plateau(Schedule):
     def curve(self, span: Span, key: str) -> Curve:
         """The base LR, reduced as often as `span.notes.plateau_state` says by then."""
         state = span.notes.plateau_state or PlateauState()
-        span.notes.plateau = PlateauTracker(self, state, span.notes.warmups, key)
+        tracker = PlateauTracker(self, state, span.notes.warmups, key, span.warn)
+        tracker.warn_of_sign()
+        span.notes.plateau = tracker
         reductions, start = state.reductions, span.start
 
         def lr(k: int, base_lr: float) -> float:
@@ -136,12 +139,23 @@ class PlateauTracker:
         state: Its counters; `observe` changes them.
         warmups: First and last update of each warm-up; the metrics of its epochs are ignored.
         key: Where the option stands.
+        warn: Notes a doubtful setting, once.
     """
 
     option: Plateau
     state: PlateauState
     warmups: list[tuple[int, int]]
     key: str
+    warn: Callable[[str], None]
+
+    def warn_of_sign(self) -> None:
+        """Warns if a share of the best metric is on its wrong side: no loss of ours is negative."""
+        option, best = self.option, self.state.best
+        if best is not None and best < 0 < option.threshold and option.threshold_mode == "rel":
+            self.warn(
+                f"{self.key}.threshold_mode=rel: takes worse for better where the metric is "
+                "negative, as this one is; use threshold_mode=abs"
+            )
 
     def observe(self, metric: float, k: int) -> bool:
         """Counts the monitored metric of the epoch that has ended.
@@ -158,6 +172,7 @@ class PlateauTracker:
         option, state = self.option, self.state
         if option.is_better(metric, state.best):
             state.best = metric
+            self.warn_of_sign()
             state.num_bad_epochs = 0
         else:
             state.num_bad_epochs += 1
