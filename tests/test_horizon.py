@@ -13,9 +13,11 @@ import torch
 from trainer.schedules import (
     Constant,
     Cosine,
+    Cyclic,
     Exponential,
     LRSchedule,
     MultiStep,
+    OneCycle,
     Plateau,
     Schedule,
     StepLR,
@@ -35,7 +37,7 @@ def schedule_of(option: Schedule, at: int = 0, epochs: int = EPOCHS) -> LRSchedu
     """A schedule over 20 updates, `at` of them done."""
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in BASES]
     schedule = LRSchedule(
-        torch.optim.SGD(groups, lr=1.0), option, steps_per_epoch=STEPS, epochs=epochs
+        torch.optim.SGD(groups, lr=1.0, momentum=0.9), option, steps_per_epoch=STEPS, epochs=epochs
     )
     for _ in range(at):
         schedule.step()
@@ -151,6 +153,110 @@ def test_the_tail_of_a_staircase_has_its_steps() -> None:
         return wave(start, 20) if k < 8 else wave(8, 20) * (30 - start) / 22
 
     assert_follows(schedule, expected, 30)
+
+
+@pytest.mark.parametrize("at", [8, 9, OLD])
+def test_hold_keeps_the_lr_in_force_where_it_moves_once_an_epoch(at: int) -> None:
+    schedule = schedule_of(Cosine(interval="epoch"), at)
+    before = [schedule.lrs(k) for k in range(OLD)]
+    schedule.change_epochs(15, "hold")
+    assert [schedule.lrs(k) for k in range(30)] == before + [before[-1]] * 10
+    again = schedule_of(Cosine(interval="epoch"))
+    again.load_state_dict(schedule.state_dict())
+    again.change_epochs(20, "hold")
+    assert [again.lrs(k) for k in range(40)] == before + [before[-1]] * 20
+
+
+def test_a_hold_that_an_earlier_version_recorded_keeps_the_lrs_that_it_had() -> None:
+    """That version held the smooth curve's last LR, which no epoch had trained at."""
+    state = {
+        "definition": {
+            "name": "cosine",
+            "interval": "epoch",
+            "eta_min": 0.0,
+            "num_cycles": 0.5,
+            "length": None,
+        },
+        "table_sha256": "655338d660137af3c85a18d2273172bfbfc1e90b705f59cefef434929ff23343",
+        "last_epoch": 10,
+        "base_lrs": [0.1],
+        "last_lr": [0.0038060233744356634],
+        "steps_per_epoch": 2,
+        "updates": 12,
+        "revisions": [{"choice": "hold", "at": 5, "old": 8, "new": 12}],
+        "plateau": {
+            "best": None,
+            "num_bad_epochs": 0,
+            "cooldown_counter": 0,
+            "reductions": [],
+        },
+    }
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    option = Cosine(interval="epoch")
+    for _ in range(2):  # as it was saved, and saved once more by this version
+        schedule = LRSchedule(optimizer, option, steps_per_epoch=2, epochs=4)
+        schedule.load_state_dict(state)
+        assert schedule.lrs(7) == [0.014644660940672627]
+        assert schedule.lrs(8) == schedule.lrs(11) == [0.0038060233744356634]
+        state = schedule.state_dict()
+
+
+CYCLES: list[Schedule] = [
+    OneCycle(),
+    OneCycle(three_phase=True, interval="epoch"),
+    Cyclic(step_size_up=2),
+    Cyclic(step_size_up="15%", step_size_down="3 steps", interval="epoch"),
+]
+
+
+def momenta_of(schedule: LRSchedule, updates: int) -> list[float | None]:
+    return [schedule.momentum(k) for k in range(updates)]
+
+
+@pytest.mark.parametrize("at", [8, 9, OLD])
+@pytest.mark.parametrize("choice", NAMES)
+@pytest.mark.parametrize("option", CYCLES)
+def test_the_momentum_follows_the_choice_with_the_lr(
+    option: Schedule, choice: str, at: int
+) -> None:
+    schedule = schedule_of(option, at)
+    before = momenta_of(schedule, 30)
+    schedule.change_epochs(15, choice)
+    left = math.ceil(at / STEPS) * STEPS if option.interval == "epoch" else at
+    expected = {
+        "hold": before[:OLD] + [before[OLD - 1]] * 10,
+        "continue": before,
+        "stretch": before[:left] + momenta_of(schedule_of(option, epochs=15), 30)[left:],
+        "restart": before[:OLD] + momenta_of(schedule_of(option, epochs=5), 10),
+        "tail": before[:at] + [before[at]] * (30 - at),
+    }[choice]
+    assert momenta_of(schedule, 30) == expected
+    again = schedule_of(option)
+    again.load_state_dict(schedule.state_dict())
+    for k in range(at, 30):
+        assert again.optimizer.param_groups[0]["momentum"] == expected[k]
+        again.step()
+
+
+@pytest.mark.parametrize("choice", NAMES)
+@pytest.mark.parametrize("option", CYCLES)
+def test_the_momentum_stays_within_an_epoch_where_the_lr_does(
+    option: Schedule, choice: str
+) -> None:
+    schedule = schedule_of(option, at=9)
+    schedule.change_epochs(15, choice)
+    schedule.change_epochs(25, choice)
+    if option.interval == "epoch":
+        momenta = momenta_of(schedule, 50)
+        assert momenta[::2] == momenta[1::2]
+
+
+def test_a_restarted_cycle_starts_at_the_high_momentum() -> None:
+    schedule = schedule_of(OneCycle(), at=OLD)
+    schedule.change_epochs(2 * EPOCHS, "restart")
+    assert momenta_of(schedule, OLD) == [schedule.momentum(k) for k in range(OLD, 2 * OLD)]
+    assert schedule.momentum(OLD) == 0.95
+    assert schedule.momentum(OLD + 5) == 0.85
 
 
 def test_a_restart_has_its_warm_up_again() -> None:

@@ -15,10 +15,10 @@ import pytest
 import torch
 from comparison import assert_equal_runs
 from processes import TINY, Trainer, train
-from trainer.arguments import compose_run
-from trainer.launchers import fitted
 
 from trainer.__main__ import main
+from trainer.config.overrides import compose_run
+from trainer.sweep.launchers import fitted
 
 ROOT = Path(__file__).parent.parent
 LONG = "epochs=2000"

@@ -3,6 +3,7 @@
 import pytest
 
 from trainer.config.overrides import compose_run, quoted
+from trainer.schedules import Plateau
 from trainer.schedules.linter import lint
 
 
@@ -55,6 +56,18 @@ def test_a_doubtful_schedule_gets_one_line_with_its_key(
 )
 def test_a_sound_schedule_gets_none(arguments: list[str]) -> None:
     assert warnings(*arguments) == []
+
+
+def test_a_plateau_that_was_shown_a_negative_metric_by_its_share_gets_one() -> None:
+    option = Plateau(monitor="train/loss")
+    for metrics, count in (([2.0, 1.0], 0), ([2.0, -1.0, -0.9999999], 1), ([-1.0, -2.0], 1)):
+        resolved = option.resolve(1, 9)
+        assert resolved.plateau is not None
+        for k, metric in enumerate(metrics, 1):
+            resolved.plateau.observe(metric, k)
+        found = lint(option, resolved, [("", 0.1)], has_validation=False)
+        assert len(found) == count
+        assert all("threshold_mode=abs" in line for line in found)
 
 
 def test_each_group_is_looked_at_on_its_own_base() -> None:

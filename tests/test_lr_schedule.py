@@ -1,8 +1,11 @@
 """LRSchedule in anybody's loop: a torch scheduler whose resume is exact wherever it was stopped."""
 
+import copy
 import io
 import json
 import math
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +25,9 @@ from trainer.schedules import (
     Schedule,
     StepLR,
     Warmup,
+    get_scheduler,
 )
+from trainer.schedules.options import OPTIONS as REGISTRY
 
 STEPS, EPOCHS = 3, 6
 UPDATES = STEPS * EPOCHS
@@ -188,6 +193,62 @@ def test_starting_anew_in_place_of_loading_would_differ() -> None:
         assert (before + after != expected) or name.startswith("constant")
 
 
+EVERY: dict[str, Schedule] = {
+    name: kind() for name, kind in REGISTRY.items() if name != "warmup"
+} | OPTIONS
+COPIES: dict[str, Callable[[LRSchedule], LRSchedule]] = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda schedule: pickle.loads(pickle.dumps(schedule)),
+}
+
+
+@pytest.mark.parametrize("made", COPIES)
+@pytest.mark.parametrize("name", EVERY)
+def test_a_copy_goes_on_by_itself_with_an_optimizer_of_its_own(name: str, made: str) -> None:
+    def begun() -> LRSchedule:
+        schedule = schedule_of(EVERY[name])
+        train(schedule, 4)
+        schedule.change_epochs(EPOCHS + 2, "stretch")
+        train(schedule, 7)
+        return schedule
+
+    end = UPDATES + 2 * STEPS
+    expected = train(begun(), UPDATES)
+    schedule = begun()
+    other = COPIES[made](schedule)
+    assert other.state_dict() == schedule.state_dict()
+    assert other.optimizer is not schedule.optimizer
+    assert train(other, UPDATES) == expected
+    assert (schedule.last_epoch, lrs_in(schedule.optimizer)) == (7, schedule.lrs(7))
+    assert train(schedule, UPDATES) == expected
+    assert [other.momentum(k) for k in range(end)] == [schedule.momentum(k) for k in range(end)]
+    assert other.state_dict() == schedule.state_dict()
+
+
+@pytest.mark.parametrize("made", COPIES)
+def test_a_copy_made_with_its_optimizer_drives_that_one(made: str) -> None:
+    schedule = schedule_of(OPTIONS["warmup_cosine"])
+    pair = (schedule.optimizer, schedule)
+    optimizer, other = (
+        copy.deepcopy(pair) if made == "deepcopy" else pickle.loads(pickle.dumps(pair))
+    )
+    assert other.optimizer is optimizer
+
+
+@pytest.mark.parametrize("made", COPIES)
+def test_a_schedule_of_transformers_names_is_copied(made: str) -> None:
+    parameters: dict[str, dict[str, Any]] = {
+        "linear": {},
+        "cosine_with_min_lr": {"min_lr_rate": 0.1},
+        "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1},
+        "warmup_stable_decay": {"num_decay_steps": 2},
+    }
+    for name, given in parameters.items():
+        schedule = get_scheduler(name, sgd(), 2, UPDATES, given)
+        other = COPIES[made](schedule)
+        assert [other.lrs(k) for k in range(20)] == [schedule.lrs(k) for k in range(20)]
+
+
 def test_an_edit_of_the_lr_from_outside_cannot_bend_the_curve() -> None:
     for option in OPTIONS.values():
         plain, touched = schedule_of(option), schedule_of(option)
@@ -196,6 +257,94 @@ def test_an_edit_of_the_lr_from_outside_cannot_bend_the_curve() -> None:
         touched.optimizer.param_groups[0]["lr"] = 77.0
         train(touched, 5)
         assert lrs_in(touched.optimizer) == lrs_in(plain.optimizer)
+
+
+def added(lr: float | torch.Tensor = 0.5) -> dict[str, Any]:
+    return {"params": [torch.nn.Parameter(torch.ones(1))], "lr": lr}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_group_that_is_added_later_has_its_lr_as_its_base(name: str) -> None:
+    alone, schedule = schedule_of(EVERY[name]), schedule_of(EVERY[name])
+    train(alone, 7)
+    train(schedule, 7)
+    schedule.optimizer.add_param_group(added())
+    assert schedule.base_lrs == [*BASES, 0.5]
+    assert schedule.get_last_lr() == lrs_in(schedule.optimizer) == [*alone.get_last_lr(), 0.5]
+    used = train(schedule)
+    assert used[0][2] == 0.5  # as it came, until the first step
+    assert [lrs[:2] for lrs in used] == train(alone)
+    assert [lrs[2] for lrs in used[1:]] == [schedule.resolved.lr(k, 0.5) for k in range(8, UPDATES)]
+    assert schedule.optimizer.param_groups[2]["initial_lr"] == 0.5
+
+
+def test_an_added_group_of_torchs_lambda_lr_agrees() -> None:
+    optimizer, other = sgd(0.1), sgd(0.1)
+    schedule = LRSchedule(optimizer, Exponential(gamma=0.5), steps_per_epoch=1, epochs=9)
+    theirs = torch.optim.lr_scheduler.LambdaLR(other, [lambda k: 0.5**k])
+    for k in range(6):
+        if k == 2:
+            optimizer.add_param_group(added())
+            other.add_param_group(added() | {"initial_lr": 0.5})
+            theirs.base_lrs.append(0.5)  # torch leaves this to the caller
+            theirs.lr_lambdas.append(lambda k: 0.5**k)
+        assert lrs_in(optimizer) == lrs_in(other)
+        other.step()
+        schedule.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize("load_optimizer", ["first", "between", "last", "never"])
+@pytest.mark.parametrize("name", ["warmup_cosine", "plateau", "exponential", "steplr_by_epoch"])
+def test_a_schedule_with_an_added_group_is_saved_and_loaded(name: str, load_optimizer: str) -> None:
+    def begun(stop: int) -> tuple[LRSchedule, list[list[float]]]:
+        schedule = schedule_of(EVERY[name])
+        used = train(schedule, 7)
+        schedule.optimizer.add_param_group(added())
+        return schedule, used + train(schedule, stop)
+
+    expected = begun(UPDATES)[1]
+    for k in range(7, UPDATES):  # 7: between its arrival and its first step
+        first, before = begun(k)
+        states = through_a_file([first.optimizer.state_dict(), first.state_dict()])
+        optimizer = sgd()
+        optimizer.add_param_group(added(0.7))
+        if load_optimizer == "first":
+            optimizer.load_state_dict(states[0])
+        second = schedule_of(EVERY[name], optimizer)
+        if load_optimizer == "between":
+            optimizer.load_state_dict(states[0])
+        second.load_state_dict(states[1])
+        if load_optimizer == "last":
+            optimizer.load_state_dict(states[0])
+        assert second.base_lrs == [*BASES, 0.5]
+        assert second.state_dict() == first.state_dict() == states[1]
+        assert before + train(second) == expected
+
+
+def test_an_added_group_takes_part_in_every_other_call() -> None:
+    def with_a_group(**group: Any) -> LRSchedule:
+        schedule = schedule_of(OPTIONS["warmup_plateau"])
+        train(schedule, 7)
+        schedule.optimizer.add_param_group(added() | group)
+        return schedule
+
+    assert len(with_a_group().lrs(9)) == 3
+    assert with_a_group(initial_lr=0.25).base_lrs[2] == 0.25
+    schedule = with_a_group()
+    schedule.observe(9.0)
+    assert lrs_in(schedule.optimizer) == schedule.get_last_lr() == schedule.lrs(7)
+    before, after = with_a_group().change_epochs(EPOCHS + 2, "hold") or ([], [])
+    assert len(before) == len(after) == 3
+    schedule = with_a_group()
+    hashed = schedule_of(OPTIONS["warmup_plateau"])
+    train(hashed, 7)
+    assert schedule.table_sha256() != hashed.table_sha256()
+    schedule = with_a_group(lr=torch.tensor(0.5, dtype=torch.float64))
+    address = schedule.optimizer.param_groups[2]["lr"].data_ptr()
+    schedule.step()
+    assert schedule.optimizer.param_groups[2]["lr"].data_ptr() == address
+    assert lrs_in(schedule.optimizer) == schedule.lrs(8)
 
 
 def test_a_changed_option_is_refused_even_where_the_lr_at_the_position_is_the_same() -> None:

@@ -15,6 +15,7 @@ from trainer.schedules import Cosine, LRSchedule, Plateau, Warmup
 from trainer.schedules.plateau_state import PlateauState
 
 drawn = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+any_sign = pytest.mark.filterwarnings("ignore:.*threshold_mode=rel")
 BASES = (0.1, 0.003)
 
 metrics = st.lists(
@@ -66,6 +67,7 @@ def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
     return torch.load(file, weights_only=True)
 
 
+@any_sign
 @drawn
 @given(option=options, sequence=metrics)
 def test_plateau_equals_torchs_to_the_bit_in_each_group(
@@ -118,6 +120,7 @@ def test_nan_is_a_bad_epoch_and_never_the_best() -> None:
     assert schedule.plateau_state.best == 7.0
 
 
+@any_sign
 @settings(drawn, max_examples=20)
 @given(option=options, sequence=st.lists(st.floats(-2, 2), min_size=10, max_size=25))
 def test_saved_and_loaded_at_every_epoch_equals_uninterrupted(
@@ -176,6 +179,7 @@ def test_the_lr_of_past_updates_can_be_computed_again() -> None:
     assert [schedule.lrs(k) for k in range(20)] == used
 
 
+@any_sign
 @pytest.mark.parametrize("clock", ["after", "absolute"])
 @settings(drawn, max_examples=40)
 @given(
@@ -297,6 +301,52 @@ def test_observe_says_so_only_if_the_lr_was_reduced() -> None:
     assert [schedule.observe(1.0) for _ in range(3)] == [False] * 3
     other = LRSchedule(sgd(0.1), Plateau(patience=0), steps_per_epoch=1, epochs=9)
     assert [other.observe(1.0) for _ in range(3)] == [False, True, True]
+
+
+NEGATIVE = r"^scheduler\.threshold_mode=rel: .* threshold_mode=abs"
+
+
+@pytest.mark.parametrize(("mode", "values"), [("min", [0.5, -1.0]), ("max", [-1.0])])
+def test_a_negative_metric_that_is_compared_by_its_share_is_said_once(
+    mode: str, values: list[float]
+) -> None:
+    schedule = schedule_of(Plateau(mode=mode, patience=0, threshold=0.1), 0.1)
+    for value in values[:-1]:
+        schedule.step(value)
+    with pytest.warns(UserWarning, match=NEGATIVE):
+        schedule.step(values[-1])
+    worse = values[-1] * (1.05 if mode == "max" else 0.95)
+    schedule.step(worse)  # a second warning would be an error here
+    assert schedule.plateau_state.best == worse
+
+
+@pytest.mark.parametrize(
+    ("option", "metrics"),
+    [
+        (Plateau(threshold_mode="abs"), [1.0, -1.0, -2.0]),
+        (Plateau(threshold=0.0), [1.0, -1.0, -2.0]),
+        (Plateau(mode="max"), [1.0, -1.0, -2.0]),
+        (Plateau(), [1.0, 0.0, math.nan]),
+    ],
+)
+def test_a_metric_that_is_compared_rightly_is_not_warned_of(
+    option: Plateau, metrics: list[float]
+) -> None:
+    schedule = schedule_of(option, 0.1)
+    for metric in metrics:
+        schedule.step(metric)
+    assert schedule.resolved.notes.warnings == []
+
+
+def test_a_best_metric_below_zero_is_said_again_by_a_resumed_run() -> None:
+    schedule = schedule_of(Warmup(warmup=1, after=Plateau()), 0.1)
+    schedule.step(-1.0)  # within the warm-up
+    with pytest.warns(UserWarning, match=r"^scheduler\.after\.threshold_mode=rel"):
+        schedule.step(-1.0)
+    again = schedule_of(Warmup(warmup=1, after=Plateau()), 0.1)
+    again.load_state_dict(schedule.state_dict())
+    assert again.resolved.notes.warnings == schedule.resolved.notes.warnings != []
+    again.step(-2.0)
 
 
 def test_loading_leaves_the_saved_state_alone() -> None:

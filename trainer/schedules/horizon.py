@@ -1,6 +1,6 @@
 """What a schedule does when a resumed run gets another length: `on_horizon_change`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from trainer.schedules.plateau_state import PlateauState
@@ -25,16 +25,20 @@ class Revision:
         at: Updates completed when the length was changed.
         old: Updates of the run before.
         new: Updates of the run after.
+        held: The update whose LR `hold` keeps where the LR moves once an epoch: the last one at
+            which it moved. None: the last one of the run, as in checkpoints that lack this field;
+            they go on with the LRs that they had.
     """
 
     choice: str
     at: int
     old: int
     new: int
+    held: int | None = None
 
     def to_dict(self) -> dict[str, str | int]:
         """Plain values for the checkpoint."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def resolve_revised(
@@ -64,9 +68,13 @@ def resolve_revised(
     span = Span(steps_per_epoch, revisions[0].old, notes=Notes(plateau_state=state))
     curve = option.curve(span, "scheduler")
     for revision in revisions:
+        momentum = span.notes.momentum
         curve = _revised(option, curve, revision, span)
+        if momentum is not None and span.notes.momentum is not None:
+            stair = steps_per_epoch if option.interval == "epoch" else 1
+            span.notes.momentum = _momentum(momentum, span.notes.momentum, revision, stair)
     if option.interval == "epoch":
-        curve = staircase(curve, steps_per_epoch)
+        curve = staircase(curve, span)
     return ResolvedSchedule(curve, steps_per_epoch, updates, span.notes)
 
 
@@ -76,7 +84,8 @@ def _revised(option: Schedule, before: Curve, revision: Revision, span: Span) ->
     if revision.choice == "continue":
         return before
     if revision.choice == "hold":
-        return lambda k, base_lr: before(min(k, old - 1), base_lr)
+        held = old - 1 if revision.held is None else revision.held
+        return lambda k, base_lr: before(min(k, held), base_lr)
     if revision.choice == "stretch":
         stretched = option.curve(
             Span(span.steps_per_epoch, new, span.start, span.notes), "scheduler"
@@ -101,6 +110,31 @@ def _revised(option: Schedule, before: Curve, revision: Revision, span: Span) ->
 
         return tail
     raise ValueError(f"on_horizon_change={revision.choice}: must be one of {', '.join(CHOICES)}")
+
+
+def _momentum(
+    before: Callable[[int], float],
+    anew: Callable[[int], float],
+    revision: Revision,
+    stair: int,
+) -> Callable[[int], float]:
+    """The momentum, changed as the curve is; `hold` and `tail` keep the one in force.
+
+    Args:
+        before: The momentum without this revision.
+        anew: The momentum of the curve that the revision has resolved, if it needs one.
+        revision: The change.
+        stair: Updates between two moves: 1, or an epoch's.
+    """
+    at, old = revision.at, revision.old
+    if revision.choice in ("hold", "tail"):
+        last = old - 1 if revision.choice == "hold" else at
+        return lambda k: before(min(k, last - last % stair))
+    if revision.choice == "stretch":
+        return lambda k: (before if k < at else anew)(k)
+    if revision.choice == "restart":
+        return lambda k: before(k) if k < old else anew(k - old)
+    return before
 
 
 def first_difference(

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import operator
 import struct
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,8 @@ class LRSchedule(LRScheduler):
     Nothing is derived from the LR in force: no order of loading, no touched group bends the curve.
 
     Args:
-        optimizer: Its groups' `initial_lr` (else `lr`) are the base LRs.
+        optimizer: Its groups' `initial_lr` (else `lr`) are the base LRs; a group added later
+            takes part from the next step on.
         option: The schedule, e.g. `Cosine(eta_min=1e-5)`.
         steps_per_epoch: Updates in an epoch; 1 if `step` is called once per epoch.
         epochs: Planned length of the run in epochs.
@@ -39,8 +41,7 @@ class LRSchedule(LRScheduler):
         self.option = option
         self.steps_per_epoch = _whole("steps_per_epoch", steps_per_epoch)
         self.updates = _whole("epochs", epochs) * self.steps_per_epoch
-        groups = optimizer.param_groups
-        self._bases = [float(g.setdefault("initial_lr", float(g["lr"]))) for g in groups]
+        self._bases: list[float] = []
         self.last_epoch = 0
         self.revisions: list[Revision] = []
         self.plateau_state = PlateauState()
@@ -55,14 +56,26 @@ class LRSchedule(LRScheduler):
             self.option, self.steps_per_epoch, updates, revisions, plateau_state=state
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy or a pickle: all but the functions, which the rest defines."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("resolved", "_hashed")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Makes the functions anew."""
+        self.__dict__.update(state)
+        self.resolved = self._resolve(self.updates, self.revisions, self.plateau_state)
+        self._hashed = None
+
     @property
     def base_lrs(self) -> list[float | Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The base LR of each group."""
+        for group in self.optimizer.param_groups[len(self._bases) :]:
+            self._bases.append(float(group.setdefault("initial_lr", float(group["lr"]))))
         return [*self._bases]
 
     def lrs(self, k: int) -> list[float]:
         """The LR of each group in force for update `k` (0-based)."""
-        return [self.resolved.lr(k, base) for base in self._bases]
+        return [self.resolved.lr(k, base) for base in self.base_lrs]
 
     def momentum(self, k: int) -> float | None:
         """The momentum in force for update `k`; None unless the schedule cycles it."""
@@ -71,10 +84,7 @@ class LRSchedule(LRScheduler):
     def _write(self) -> None:
         self._last_lr: list[float | Any] = self.lrs(self.last_epoch)
         for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
-            if isinstance(group["lr"], float | int):
-                group["lr"] = lr
-            else:  # a tensor that a captured graph reads: its address must stay
-                group["lr"].fill_(lr)
+            _set_lr(group, lr)
         if (momentum := self.momentum(self.last_epoch)) is not None:
             for group in self.optimizer.param_groups:
                 _set_momentum(group, momentum)
@@ -104,8 +114,11 @@ class LRSchedule(LRScheduler):
         tracker = self.resolved.plateau
         if tracker is None:
             return False
-        before = self._last_lr
+        before = self.lrs(self.last_epoch)
+        noted = len(self.resolved.notes.warnings)
         tracker.observe(float(metric), self.last_epoch)
+        for line in self.resolved.notes.warnings[noted:]:
+            warnings.warn(line, stacklevel=2)
         self._write()
         return self._last_lr != before
 
@@ -120,15 +133,16 @@ class LRSchedule(LRScheduler):
 
     def get_last_lr(self) -> list[float | Any]:
         """The LR of each group in force for the next update."""
-        return self._last_lr
+        fresh = self.optimizer.param_groups[len(self._last_lr) :]
+        return [*self._last_lr, *(float(group["lr"]) for group in fresh)]
 
     def get_lr(self) -> list[float | Any]:
         """The same as `get_last_lr`: unlike torch's, it never runs ahead."""
-        return self._last_lr
+        return self.get_last_lr()
 
     def table_sha256(self) -> str:
         """SHA-256 over the LR of every update and group of the run, as float64, as it stands."""
-        known = (self.resolved, len(self.plateau_state.reductions))
+        known = (self.resolved, len(self.plateau_state.reductions), len(self.base_lrs))
         if self._hashed is None or self._hashed[0] != known:
             digest = hashlib.sha256()
             for k in range(self.updates):
@@ -142,8 +156,8 @@ class LRSchedule(LRScheduler):
             "definition": dataclasses.asdict(self.option),
             "table_sha256": self.table_sha256(),
             "last_epoch": self.last_epoch,
-            "base_lrs": list(self._bases),
-            "last_lr": [float(lr) for lr in self._last_lr],
+            "base_lrs": self.base_lrs,
+            "last_lr": [float(lr) for lr in self._last_lr],  # without groups just added
             "steps_per_epoch": self.steps_per_epoch,
             "updates": self.updates,
             "revisions": [revision.to_dict() for revision in self.revisions],
@@ -164,17 +178,18 @@ class LRSchedule(LRScheduler):
                 f"this run has {self.steps_per_epoch}"
             )
         bases = [float(base) for base in state_dict["base_lrs"]]
-        if len(bases) != len(self._bases):
+        groups = self.optimizer.param_groups
+        if len(bases) != len(groups):
             raise ValueError(
                 f"scheduler: was saved with {len(bases)} parameter groups, the optimizer has "
-                f"{len(self._bases)}"
+                f"{len(groups)}"
             )
         position, updates = int(state_dict["last_epoch"]), int(state_dict["updates"])
         revisions = [Revision(**revision) for revision in state_dict["revisions"]]
         state = PlateauState(**state_dict["plateau"])
         state.reductions = list(state.reductions)  # the saved state stays the caller's
         resolved = self._resolve(updates, revisions, state)
-        lrs = [resolved.lr(position, base) for base in bases]
+        lrs = [resolved.lr(position, base) for base in bases[: len(state_dict["last_lr"])]]
         if lrs != state_dict["last_lr"]:
             raise ValueError(
                 f"scheduler: update {position} was saved with LR {state_dict['last_lr']}, this "
@@ -190,6 +205,9 @@ class LRSchedule(LRScheduler):
                 "defined alike; use that version of trainer to go on"
             )
         self._write()
+        self._last_lr = [*lrs]
+        for group, base in zip(groups[len(lrs) :], bases[len(lrs) :], strict=True):
+            _set_lr(group, base)  # added before the state was saved, and not stepped since
 
     def change_epochs(self, epochs: int, choice: str) -> tuple[list[float], list[float]] | None:
         """Gives the run another length.
@@ -206,23 +224,28 @@ class LRSchedule(LRScheduler):
             ValueError: If the curve would change and `choice` is `error`, or if a `tail` would
                 leave the added epochs without an LR.
         """
-        updates = epochs * self.steps_per_epoch
+        updates, bases = epochs * self.steps_per_epoch, self.base_lrs
         if updates == self.updates:
             return None
         at, before, revisions = self.last_epoch, self.resolved, self.revisions
         if choice != "error":
-            revisions = [*revisions, Revision(choice, at, self.updates, updates)]
+            revisions = [*revisions, self._revision(choice, updates)]
         after = self._resolve(updates, revisions, self.plateau_state)
         if choice == "error":
-            k = first_difference(before, after, self._bases)
+            k = first_difference(before, after, bases)
             if k is not None:
-                raise ValueError(self._horizon_question(updates, k, after.lr(k, self._bases[0])))
+                raise ValueError(self._horizon_question(updates, k, after.lr(k, bases[0])))
         if choice == "tail" and updates > self.updates and not self._highest_left(after):
             raise ValueError(self._tail_from_zero(updates))
-        lrs = [before.lr(at, base) for base in self._bases]
+        lrs = [before.lr(at, base) for base in bases]
         self.updates, self.revisions, self.resolved = updates, revisions, after
         self._write()
         return None if choice == "error" else (lrs, self.lrs(at))
+
+    def _revision(self, choice: str, updates: int) -> Revision:
+        stairs = choice == "hold" and self.option.interval == "epoch"
+        held = self.updates - self.steps_per_epoch if stairs else None
+        return Revision(choice, self.last_epoch, self.updates, updates, held)
 
     def _highest_left(self, resolved: ResolvedSchedule) -> float:
         left = range(self.last_epoch, resolved.updates)
@@ -232,7 +255,7 @@ class LRSchedule(LRScheduler):
         """Why a tail is refused, and what trains on instead: the highest LR first."""
         ways: list[tuple[float, str]] = []
         for name, text in CHOICES.items():
-            revision = Revision(name, self.last_epoch, self.updates, updates)
+            revision = self._revision(name, updates)
             with contextlib.suppress(ValueError):  # a warm-up longer than the added epochs
                 revised = self._resolve(updates, [*self.revisions, revision], self.plateau_state)
                 if highest := self._highest_left(revised):
@@ -272,6 +295,13 @@ def _check_definition(saved: Mapping[str, Any], current: Mapping[str, Any], key:
             _check_definition(one, other, f"{key}.{name}")
         elif one != other:
             raise ValueError(f"{key}.{name}={other}: was saved with {key}.{name}={one}")
+
+
+def _set_lr(group: dict[str, Any], lr: float) -> None:
+    if isinstance(group["lr"], float | int):
+        group["lr"] = lr
+    else:  # a tensor that a captured graph reads: its address must stay
+        group["lr"].fill_(lr)
 
 
 def _set_momentum(group: dict[str, Any], momentum: float) -> None:

@@ -23,7 +23,8 @@ class Plateau(Schedule):
         factor: Multiplier of each reduction, in (0, 1).
         patience: Bad epochs allowed before a reduction, at least 0.
         threshold: Smallest change that counts as better, at least 0.
-        threshold_mode: `rel` (share of the best) or `abs`.
+        threshold_mode: `rel` (share of the best; takes worse for better where the metric is
+            negative) or `abs`.
         cooldown: Epochs after a reduction in which bad epochs do not count, at least 0.
         min_lr: LR below which nothing is reduced, absolute, at least 0.
         eps: A reduction by no more than this is left out, at least 0.
@@ -65,7 +66,9 @@ class Plateau(Schedule):
     def curve(self, span: Span, key: str) -> Curve:
         """The base LR, reduced as often as `span.notes.plateau_state` says by then."""
         state = span.notes.plateau_state or PlateauState()
-        span.notes.plateau = PlateauTracker(self, state, span.notes.warmups, key)
+        tracker = PlateauTracker(self, state, span.notes.warmups, key, span.warn)
+        tracker.warn_of_sign()
+        span.notes.plateau = tracker
         reductions, start = state.reductions, span.start
 
         def lr(k: int, base_lr: float) -> float:

@@ -1,6 +1,6 @@
 """What a plateau has counted so far: the one state that a schedule has."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,14 +22,11 @@ class PlateauState:
 class PlateauRule(Protocol):
     """The parameters of a plateau, as its tracker asks for them."""
 
-    @property
-    def patience(self) -> int: ...  # noqa: D102
-
-    @property
-    def cooldown(self) -> int: ...  # noqa: D102
-
-    @property
-    def monitor(self) -> str: ...  # noqa: D102
+    patience: int
+    cooldown: int
+    monitor: str
+    threshold: float
+    threshold_mode: str
 
     def is_better(self, metric: float, best: float | None) -> bool:
         """Whether `metric` improves on `best` by more than the threshold."""
@@ -49,12 +46,23 @@ class PlateauTracker:
         state: Its counters; `observe` changes them.
         warmups: First and last update of each warm-up; the metrics of its epochs are ignored.
         key: Where the option stands.
+        warn: Notes a doubtful setting, once.
     """
 
     option: PlateauRule
     state: PlateauState
     warmups: list[tuple[int, int]]
     key: str
+    warn: Callable[[str], None]
+
+    def warn_of_sign(self) -> None:
+        """Warns if a share of the best metric is on its wrong side: no loss of ours is negative."""
+        option, best = self.option, self.state.best
+        if best is not None and best < 0 < option.threshold and option.threshold_mode == "rel":
+            self.warn(
+                f"{self.key}.threshold_mode=rel: takes worse for better where the metric is "
+                "negative, as this one is; use threshold_mode=abs"
+            )
 
     def observe(self, metric: float, k: int) -> bool:
         """Counts the monitored metric of the epoch that has ended.
@@ -71,6 +79,7 @@ class PlateauTracker:
         option, state = self.option, self.state
         if option.is_better(metric, state.best):
             state.best = metric
+            self.warn_of_sign()
             state.num_bad_epochs = 0
         else:
             state.num_bad_epochs += 1

@@ -76,9 +76,7 @@ class Schedule:
         span = Span(steps_per_epoch, updates, notes=Notes(plateau_state=plateau_state))
         curve = self.curve(span, key)
         if self.interval == "epoch":
-            curve = staircase(curve, steps_per_epoch)
-            if (momentum := span.notes.momentum) is not None:
-                span.notes.momentum = lambda k: momentum(k - k % steps_per_epoch)
+            curve = staircase(curve, span)
         return ResolvedSchedule(curve, steps_per_epoch, updates, span.notes)
 
 
@@ -117,9 +115,12 @@ class ResolvedSchedule:
         return self.notes.plateau
 
 
-def staircase(curve: Curve, steps_per_epoch: int) -> Curve:
-    """`curve` held at its value at the start of each epoch."""
-    return lambda k, base_lr: curve(k - k % steps_per_epoch, base_lr)
+def staircase(curve: Curve, span: Span) -> Curve:
+    """`curve`, and the momentum of `span`, held at the value at the start of each epoch."""
+    steps = span.steps_per_epoch
+    if (momentum := span.notes.momentum) is not None:
+        span.notes.momentum = lambda k: momentum(k - k % steps)
+    return lambda k, base_lr: curve(k - k % steps, base_lr)
 
 
 def refuse_momentum(span: Span, key: str) -> None:
