@@ -47,13 +47,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("suites", nargs="*", metavar="suite", help="one or more; default: plain")
-    parser.add_argument("--steps", type=int, help="updates in a block")
+    parser.add_argument("--steps", type=int, help="steps in a block")
     parser.add_argument("--repeats", type=int, help="rounds, each there and back")
     parser.add_argument("--images", type=int, help="use so many training images only")
-    parser.add_argument("--batch-size", type=int, default=128, help="images in an update")
+    parser.add_argument("--batch-size", type=int, default=128, help="images in a step")
     parser.add_argument("--epochs", type=int, default=30, help="of the whole job (suite cuda)")
     parser.add_argument(
-        "--equal-steps", type=int, default=50, help="updates that must agree before timing"
+        "--equal-steps", type=int, default=50, help="steps that must agree before timing"
     )
     counts = [n for n in (0, 1, 2, 4, 8, 16) if n <= (os.cpu_count() or 1)]
     parser.add_argument(
@@ -82,7 +82,7 @@ def run_suite(name: str, options: argparse.Namespace) -> int:
         result: Row = {"suite": name, "compares": about, **circumstances(options.device)}
         result |= {"data": setting.data_name, "busy_before": busy()}
         result["blocks"] = (
-            f"{options.repeats} x 2 of {options.steps} updates of {setting.batch_size}"
+            f"{options.repeats} x 2 of {options.steps} steps of {setting.batch_size}"
         )
         print(*(f"{key}: {value}" for key, value in result.items()), sep="\n", flush=True)
         if (share := result["busy_before"]) is not None and share > 0.2:

@@ -16,7 +16,7 @@ from trainer.schedules.lr_schedule import LRSchedule
 from trainer.schedules.schedule import Schedule
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "horizon.png"
-PLANNED, LONGER, STEPS = 30, 45, 100  # epochs, epochs, updates in each
+PLANNED, LONGER, STEPS = 30, 45, 100  # epochs, epochs, steps in each
 # Title, schedule, and the epoch at which the run gets its new length.
 STEPLR = ["scheduler=steplr", "scheduler.step_size=8", "scheduler.gamma=0.4"]
 CASES = (
@@ -28,7 +28,7 @@ CASES = (
 
 
 def lrs_of(option: Schedule, at: int, choice: str | None) -> list[float]:
-    """The LR of every update of a run of 30 epochs, raised to 45 after `at` of them."""
+    """The LR of every step of a run of 30 epochs, raised to 45 after `at` of them."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.04)
     schedule = LRSchedule(optimizer, option, steps_per_epoch=STEPS, epochs=PLANNED)
     optimizer.step()

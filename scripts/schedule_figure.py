@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def draw(panel: Axes, name: str) -> None:
-    """The LR of an option at every update of 30 epochs."""
+    """The LR of an option at every step of 30 epochs."""
     config = compose_run([f"scheduler={name}", *SHOWN.get(name, [])]).config
     resolved = config.resolve_schedule()
     steps, base = resolved.steps_per_epoch, config.optimizer.lr

@@ -1,4 +1,4 @@
-"""Shifts each schedule by one update and shows which test notices; all must be noticed.
+"""Shifts each schedule by one step and shows which test notices; all must be noticed.
 
 Each option's curve (and momentum) is moved to k + 1 and to k - 1 while the tests run against it.
 

@@ -18,7 +18,7 @@ FLAGS = [
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
-    "--disable-component-update",
+    "--disable-component-step",
     "--disable-sync",
     "--hide-scrollbars",
 ]

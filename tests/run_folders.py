@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-STEPS = 10  # updates in an epoch
+STEPS = 10  # steps in an epoch
 
 
 def write_run(
@@ -33,7 +33,7 @@ def write_run(
         split: `test` or `val`.
         settings: More keys of config.yaml, over these.
         summary: More keys of summary.json, over these.
-        lrs: LR of each update.
+        lrs: LR of each step.
         seconds: Per row.
         every: Epochs between evaluations.
     """

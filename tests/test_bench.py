@@ -31,7 +31,7 @@ PEERS = {"lightning": "Lightning", "accelerate": "Accelerate", "timm": "timm"}
 
 @pytest.fixture
 def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
-    """One update a block, on a handful of made-up images."""
+    """One step a block, on a handful of made-up images."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     data = ["data=synthetic", "data.train_images=64", "data.test_images=10"]
@@ -124,7 +124,7 @@ def test_ours_is_compared_with_the_plain_loop(
     speed = result["figures"][0]
     assert speed["value"] == pytest.approx(plain["median_ms"] / ours["median_ms"])
     assert speed["quartiles"][0] <= speed["quartiles"][1]
-    assert "equality: 3 fp32 updates of ours and of plain loop" in capsys.readouterr().out
+    assert "equality: 3 fp32 steps of ours and of plain loop" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_idle_time_is_what_no_work_covers() -> None:
     assert trace.idle_share() == pytest.approx(8 / 25)
     assert trace.gaps() == [4, 4]
     first = trace.table()[0]
-    assert first == {"kernel": "a", "an update": 1, "us an update": 6, "share": round(12 / 20, 3)}
+    assert first == {"kernel": "a", "a step": 1, "us a step": 6, "share": round(12 / 20, 3)}
 
 
 def test_blocks_are_interleaved_and_ratios_pair_blocks_of_one_round() -> None:

@@ -106,7 +106,7 @@ def new(option: Schedule) -> tuple[torch.optim.Optimizer, LRSchedule]:
 
 
 def run(optimizer: torch.optim.Optimizer, schedule: LRSchedule, until: int) -> list[list[float]]:
-    """LR and momentum in force for each update from where the schedule stands."""
+    """LR and momentum in force for each step from where the schedule stands."""
     trace: list[list[float]] = []
     while schedule.last_epoch < until:
         groups = optimizer.param_groups
@@ -125,7 +125,7 @@ def breaks() -> list[int]:
 
 
 def resumed(option: Schedule, at: int) -> list[list[float]]:
-    """The trace from update `at` on, after a break there through a file."""
+    """The trace from step `at` on, after a break there through a file."""
     optimizer, schedule = new(option)
     run(optimizer, schedule, at)
     file = io.BytesIO()

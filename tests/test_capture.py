@@ -117,7 +117,7 @@ def test_a_network_that_makes_the_host_wait_is_trained_eagerly_with_one_warning(
     if not noticed:  # torch's check does not know every operation
         monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda _: None)
     why = SYNCHRONIZING if noticed else NOT_PERMITTED
-    said = f"warning: engine=auto: an update cannot be captured: {why}; the run goes on eagerly"
+    said = f"warning: engine=auto: a step cannot be captured: {why}; the run goes on eagerly"
     eager, auto = trained(part, "eager"), trained(part, "auto")
     resumed = trained(part, "auto", cut=auto)
     assert not stand_in.graphs
@@ -146,7 +146,7 @@ def test_an_evaluation_alone_runs_eagerly_unless_its_capture_spoilt_the_others(
 
 
 @pytest.mark.parametrize(
-    ("part", "what"), [(item, "an update"), (item_in_evaluations, "the evaluation")]
+    ("part", "what"), [(item, "a step"), (item_in_evaluations, "the evaluation")]
 )
 def test_engine_graph_refuses_in_one_line(
     part: Callable[[Network, torch.Tensor], torch.Tensor], what: str, trained: Trained,

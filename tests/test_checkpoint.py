@@ -242,7 +242,7 @@ def test_an_lr_in_the_ledger_that_the_schedule_does_not_give_is_refused(
     torch.save(state, buffer)
     files.write(path, files.sealed(buffer.getvalue()))
     refused = train([f"resume={path}", "epochs=3", "on_horizon_change=hold"], tmp_path, expect=2)
-    assert "scheduler: update 7 was trained with LR [" in refused.err
+    assert "scheduler: step 7 was trained with LR [" in refused.err
     assert refused.err.count("\n") == 1
 
 

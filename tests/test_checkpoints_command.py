@@ -22,7 +22,7 @@ def test_inspect_says_what_a_checkpoint_holds(
 ) -> None:
     assert main(["inspect", str(runs / "one"), "--tensors"]) == 0
     said = capsys.readouterr().out
-    for part in ("step_00000012.pt: whole", "2 of 2 epochs, update 12", "vgg", "warmup", "sha256",
+    for part in ("step_00000012.pt: whole", "2 of 2 epochs, step 12", "vgg", "warmup", "sha256",
                  "test/accuracy", "model/conv1.weight  torch.float32 (32, 3, 3, 3)"):  # fmt: skip
         assert part in said, said
     step = runs / "one" / "checkpoints" / "step_00000012.pt"
@@ -46,7 +46,7 @@ def test_verify_finds_the_damaged_file(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["verify", str(runs / "one"), str(runs / "other")]) == 0
-    assert capsys.readouterr().out.count(": whole, update") == 8
+    assert capsys.readouterr().out.count(": whole, step") == 8
     damaged = tmp_path / "damaged.pt"
     content = bytearray((runs / "one" / "checkpoints" / "last.pt").read_bytes())
     content[len(content) // 2] ^= 1

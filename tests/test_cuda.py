@@ -124,7 +124,7 @@ def test_eager_and_graph_agree_bit_for_bit(amp: str, optimizer: str, more: list[
             "data.drop_last=false"]  # fmt: skip
     eager, graph = built("engine=eager", *mode), built("engine=graph", *mode)
     for run in (eager, graph):
-        trained(run, 20)  # 60 updates
+        trained(run, 20)  # 60 steps
     ours, theirs = everything(graph), everything(eager)
     assert ours.keys() == theirs.keys()
     for key in ours:
@@ -141,8 +141,8 @@ def _draw(*_: object) -> None:
 
 @pytest.mark.parametrize("left", [0, 1, 2])
 def test_a_run_resumed_at_the_end_of_an_epoch_is_captured_there(left: int) -> None:
-    """The warm-up has more updates than are left; after a stop in an evaluation none is left."""
-    mode = ["data.train_images=130", "data.drop_last=false"]  # 3 updates an epoch
+    """The warm-up has more steps than are left; after a stop in an evaluation none is left."""
+    mode = ["data.train_images=130", "data.drop_last=false"]  # 3 steps an epoch
     whole, cut = built("engine=eager", *mode), built("engine=eager", *mode)
     trained(whole, 2)
     table = cut.augmentation.table(0, 0, len(cut.data.train))
@@ -226,7 +226,7 @@ def test_an_epoch_never_waits_for_the_device(
     run = built(f"amp={amp}", f"optimizer={optimizer}", f"clip_norm={clip}", f"engine={engine}")
     tables = [epoch_table(0, e, len(run.data.train), padding=4, flip=True) for e in range(2)]
     run.engine.begin(tables[0])
-    for step in range(3):  # plans and workspaces are made in the first updates
+    for step in range(3):  # plans and workspaces are made in the first steps
         run.engine.train_on(step)
     torch.cuda.synchronize()
     run.sums.clear()
@@ -243,7 +243,7 @@ def test_the_lr_in_force_is_the_schedules(tmp_path: Path) -> None:
         run.engine.begin(epoch_table(0, 0, len(run.data.train), padding=4, flip=True))
         for k in range(15):
             run.engine.train_on(k)
-            # the graph reads update k's from its table, eager writes the next one at once
+            # the graph reads step k's from its table, eager writes the next one at once
             expected = run.scheduler.lrs(k if engine == "graph" else k + 1)[0]
             assert float(run.optimizer.param_groups[0]["lr"]) == torch.tensor(expected).item()
 

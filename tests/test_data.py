@@ -176,7 +176,7 @@ def test_a_data_set_of_another_form_is_refused(
 
 
 def test_as_many_images_as_the_option_says_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Updates are planned, and a validation set is cut off, by what it says."""
+    """Steps are planned, and a validation set is cut off, by what it says."""
     monkeypatch.setattr(synthetic, "make", lambda *_: (image_set(), image_set(), ""))
     with pytest.raises(ValueError, match="5 training images were read, its option says 6"):
         load_data(Synthetic(train_images=6, test_images=5))

@@ -81,7 +81,7 @@ def test_a_resumed_run_of_several_processes_equals_one_never_touched(
     tmp_path: Path, processes: int
 ) -> None:
     team([*RUN, *in_folder("through")], tmp_path, processes)
-    # in the middle of an epoch by a signal to one of them, which all obey at one update
+    # in the middle of an epoch by a signal to one of them, which all obey at one step
     started = start_team([*RUN, *in_folder("stopped")], tmp_path, processes)
     started[0].wait_for("epoch 1/3")
     started[-1].kill(signal.SIGTERM)

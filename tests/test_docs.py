@@ -333,7 +333,7 @@ def test_the_quickstart_ends_in_a_trained_model(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def seen_lrs() -> Iterator[list[float]]:
-    """The LR of each update that any optimizer makes meanwhile."""
+    """The LR of each step that any optimizer makes meanwhile."""
     seen: list[float] = []
     hook = register_optimizer_step_pre_hook(
         lambda optimizer, *_: seen.append(float(optimizer.param_groups[0]["lr"]))

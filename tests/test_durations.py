@@ -1,4 +1,4 @@
-"""Durations become whole updates once, exactly, and say so where they had to be rounded."""
+"""Durations become whole steps once, exactly, and say so where they had to be rounded."""
 
 import math
 from fractions import Fraction
@@ -137,8 +137,8 @@ def test_rounding_is_noted_with_the_key_of_each_duration() -> None:
         option.resolve(7, 210)
     option.after = MultiStep(milestones=["7 steps", 1.5, 4])
     assert option.resolve(7, 210).notes.rounded == [
-        "scheduler.warmup=2.3 is 16.1 updates: rounded to 16",
-        "scheduler.after.milestones=1.5 is 10.5 updates: rounded to 11",
+        "scheduler.warmup=2.3 is 16.1 steps: rounded to 16",
+        "scheduler.after.milestones=1.5 is 10.5 steps: rounded to 11",
     ]
 
 
@@ -149,7 +149,7 @@ def test_a_duration_below_one_update_is_refused_where_one_is_needed() -> None:
         (Exponential(every="0.001%"), "scheduler.every=0.001%"),
         (Cosine(length=0.0), "scheduler.length=0.0"),
     ):
-        with pytest.raises(ValueError, match=r"is 0 updates, must be at least 1$") as error:
+        with pytest.raises(ValueError, match=r"is 0 steps, must be at least 1$") as error:
             option.resolve(10, 300)
         assert str(error.value).startswith(f"{key}:")
 

@@ -1,4 +1,4 @@
-"""One update against the plain loop that everybody writes."""
+"""One step against the plain loop that everybody writes."""
 
 import copy
 import math

@@ -203,7 +203,7 @@ STEP_COUNTS = ("num_warmup_steps", "num_training_steps")
 
 
 def outcome(get: Callable[..., Any], name: str, call: tuple[Any, ...], base: float) -> Any:
-    """The LRs of the updates up to the end, cut off by an exception; or the refusal."""
+    """The LRs of the steps up to the end, cut off by an exception; or the refusal."""
     optimizer = sgd(base)
     warmup, steps, given, metrics = call
     lrs: list[float] = []

@@ -1,4 +1,4 @@
-"""The update as a CUDA graph, on the stand-in for one: the same numbers as the eager update."""
+"""The step as a CUDA graph, on the stand-in for one: the same numbers as the eager step."""
 
 import contextlib
 import copy
@@ -160,7 +160,7 @@ def test_warming_up_changes_nothing(stand_in: StandIn) -> None:
         used, fresh = Parts(option, extras=True), Parts(option, extras=True)
         body = used.static()
         body.begin(used.tables[0])
-        for start in (STEPS, STEPS - 1, 0):  # a run may go on where an epoch's updates are done
+        for start in (STEPS, STEPS - 1, 0):  # a run may go on where an epoch's steps are done
             used.sums.step.fill_(start)
             with unchanged(used.update, used.sums):
                 for size in body.sizes():

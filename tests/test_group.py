@@ -34,7 +34,7 @@ Draw = random.Random
 def torch_trace(
     make: Callable[[torch.optim.Optimizer], Any], updates: int, base: float
 ) -> tuple[list[float], list[float]]:
-    """LR and momentum in force for each update under one of torch's schedulers."""
+    """LR and momentum in force for each step under one of torch's schedulers."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=base, momentum=0.9)
     scheduler = make(optimizer)
     lrs, momenta = [], []
@@ -269,7 +269,7 @@ def test_a_formula_that_is_not_arithmetic_is_refused_and_never_run(
     "text", ["-1", "1/t", "log(0)", "1e308*10", "9**9**9**9", "5 - t", "(-1)**0.5"]
 )
 def test_a_formula_without_a_usable_value_names_the_update(text: str) -> None:
-    with pytest.raises(ValueError, match=r"at update \d+"):
+    with pytest.raises(ValueError, match=r"at step \d+"):
         Formula(formula=text).resolve(10, 100)
 
 

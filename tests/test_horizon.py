@@ -26,15 +26,15 @@ from trainer.schedules import (
 from trainer.schedules.horizon import CHOICES, first_difference
 
 STEPS, EPOCHS = 2, 10
-OLD = STEPS * EPOCHS  # 20 updates
+OLD = STEPS * EPOCHS  # 20 steps
 BASES = (0.8, 0.02)
 NAMES = ["hold", "continue", "stretch", "restart", "tail"]
-# An LR as a function of the update, for a base of 1.
+# An LR as a function of the step, for a base of 1.
 Curve = Callable[[int], float]
 
 
 def schedule_of(option: Schedule, at: int = 0, epochs: int = EPOCHS) -> LRSchedule:
-    """A schedule over 20 updates, `at` of them done."""
+    """A schedule over 20 steps, `at` of them done."""
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in BASES]
     schedule = LRSchedule(
         torch.optim.SGD(groups, lr=1.0, momentum=0.9), option, steps_per_epoch=STEPS, epochs=epochs
@@ -58,7 +58,7 @@ def wave(k: int, length: int) -> float:
     return (1 + math.cos(math.pi * k / length)) / 2
 
 
-# A cosine over 20 updates, changed at update 8 to 30 updates, and to 12.
+# A cosine over 20 steps, changed at step 8 to 30 steps, and to 12.
 LONGER: dict[str, Curve] = {
     "hold": lambda k: wave(min(k, 19), 20),
     "continue": lambda k: wave(min(k, 20), 20),
@@ -139,7 +139,7 @@ def test_the_tail_falls_to_the_floor_of_the_schedule() -> None:
     schedule = schedule_of(option, at=12)
     schedule.change_epochs(15, "tail")
     for lr, base in zip(schedule.lrs(21), BASES, strict=True):
-        start = 0.01 + (base - 0.01) / 2  # half of the 16 updates behind the warm-up
+        start = 0.01 + (base - 0.01) / 2  # half of the 16 steps behind the warm-up
         assert math.isclose(lr, (start + 0.01) / 2, rel_tol=1e-12)
     assert schedule.lrs(30) == schedule.lrs(99) == [0.01, 0.01]
 
@@ -328,7 +328,7 @@ def test_the_question_names_the_first_update_that_differs_and_every_choice(
     message = str(error.value)
     other = schedule_of(option, epochs=15)
     old, new = schedule.lrs(update)[0], other.lrs(update)[0]
-    assert f"at update {update} (LR {old:g} -> {new:g})" in message
+    assert f"at step {update} (LR {old:g} -> {new:g})" in message
     for choice, meaning in CHOICES.items():
         assert f"{choice}: {meaning}" in message
     assert schedule.state_dict() == saved
@@ -341,7 +341,7 @@ def test_an_unknown_choice_is_refused_with_the_known_ones() -> None:
         assert choice in str(error.value)
 
 
-# Changed at update 8 from 20 to 30 updates, then at update 24 to 50.
+# Changed at step 8 from 20 to 30 steps, then at step 24 to 50.
 TWICE: dict[tuple[str, str], Curve] = {
     ("hold", "hold"): lambda k: LONGER["hold"](k),
     ("hold", "stretch"): lambda k: LONGER["hold"](k) if k < 24 else wave(min(k, 50), 50),
@@ -406,7 +406,7 @@ def test_a_change_that_was_forgotten_on_loading_is_refused() -> None:
     schedule.change_epochs(15, "tail")
     schedule.step()
     state = schedule.state_dict() | {"revisions": []}
-    with pytest.raises(ValueError, match=r"^scheduler: update 9 was saved with LR"):
+    with pytest.raises(ValueError, match=r"^scheduler: step 9 was saved with LR"):
         schedule_of(Cosine()).load_state_dict(state)
 
 

@@ -91,7 +91,7 @@ def test_a_launcher_told_to_stop_leaves_a_commit_to_go_on_from(
         launcher.process.send_signal(signal.SIGTERM)
         assert launcher.code() != 0
         assert time.monotonic() - began < 30, launcher.said  # torchrun's grace
-        assert launcher.said.count("stopped by SIGTERM after update") == 1
+        assert launcher.said.count("stopped by SIGTERM after step") == 1
         assert not any(Path(f"/proc/{pid}").exists() for pid in processes)
     assert len(run_folder.checkpoints(tmp_path / "run")) == 2
     with launched(tmp_path, ONE_NODE, *arguments) as again:

@@ -70,7 +70,7 @@ def lrs_in(optimizer: torch.optim.Optimizer) -> list[float]:
 
 
 def train(schedule: LRSchedule, stop: int = UPDATES) -> list[list[float]]:
-    """Goes on to update `stop`; the LRs that the optimizer had in each update."""
+    """Goes on to step `stop`; the LRs that the optimizer had in each step."""
     used: list[list[float]] = []
     while schedule.last_epoch < stop:
         optimizer = schedule.optimizer
@@ -363,7 +363,7 @@ def test_an_lr_that_the_definition_does_not_give_is_refused_with_both(k: int) ->
     state = saved.state_dict()
     wrong = [lr * (1 + 1e-15) for lr in state["last_lr"]]
     assert wrong != state["last_lr"]
-    with pytest.raises(ValueError, match=rf"^scheduler: update {k} ") as error:
+    with pytest.raises(ValueError, match=rf"^scheduler: step {k} ") as error:
         schedule_of(Exponential(gamma=0.7)).load_state_dict(state | {"last_lr": wrong})
     for lr in (*wrong, *saved.get_last_lr()):
         assert repr(lr) in str(error.value)

@@ -33,7 +33,7 @@ def test_a_wheel_carries_the_configuration_and_runs_anywhere(tmp_path: Path) -> 
         capture_output=True,
         text=True,
     )
-    assert "11,700 updates" in done.stdout, done.stderr
+    assert "11,700 steps" in done.stdout, done.stderr
     where = subprocess.run(
         [sys.executable, "-c", "import trainer; print(trainer.__file__)"],
         cwd=elsewhere,

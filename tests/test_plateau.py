@@ -208,7 +208,7 @@ def test_behind_a_warm_up_plateau_starts_as_torchs_does_and_ignores_what_came_be
 def test_a_warm_up_within_an_epoch_ignores_the_epochs_that_end_within_it_only() -> None:
     option = Warmup(warmup="7 steps", after=Plateau(patience=0, factor=0.5))
     schedule = schedule_of(option, 0.8, steps_per_epoch=5)
-    for metric in (9.0, 1.0, 2.0):  # after updates 5, 10 and 15
+    for metric in (9.0, 1.0, 2.0):  # after steps 5, 10 and 15
         for _ in range(5):
             schedule.step()
         schedule.observe(metric)

@@ -28,7 +28,7 @@ def test_the_csv_holds_the_lr_of_every_update_of_every_curve(
     assert table[1 + 3900] == ["3900", "10.0", repr(0.04 * 0.1), table[3901][3]]
     assert table[3900][2] == "0.04"
     text = capsys.readouterr().out
-    assert "11,700 updates (390 an epoch)" in text
+    assert "11,700 steps (390 an epoch)" in text
     assert "* scheduler=steplr  o scheduler=warmup_cosine" in text
 
 
@@ -102,7 +102,7 @@ def test_metrics_that_are_no_file_are_refused_at_once(
 
 def test_roundings_and_warnings_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scheduler.warmup=7%", "epochs=1", "batch_size=123"]) == 0
-    assert "scheduler.warmup=7% is 28.42 updates: rounded to 28" in capsys.readouterr().out
+    assert "scheduler.warmup=7% is 28.42 steps: rounded to 28" in capsys.readouterr().out
     assert main(["experiment=vgg_warmup_multistep"]) == 0
     assert "warning: scheduler.after.milestones: 25 is at or beyond" in capsys.readouterr().out
 

@@ -36,7 +36,7 @@ SHAPES = st.sampled_from(["linear", "cosine", "1-sqrt"])
 
 
 def durations(least: int = 1) -> st.SearchStrategy[object]:
-    """Up to the length of the run, in each unit; `least` updates whatever the epoch's length."""
+    """Up to the length of the run, in each unit; `least` steps whatever the epoch's length."""
     numbers = st.integers(least, EPOCHS).map(lambda n: n)
     steps = st.integers(least, 40).map(lambda n: f"{n} steps")
     percent = st.integers(30 if least else 0, 100).map(lambda n: f"{n}%")

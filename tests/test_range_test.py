@@ -131,7 +131,7 @@ def test_find_lr_writes_its_files_and_prints_the_next_commands(
     assert len(lines) == 1 + values["updates"]
     step, lr, loss, smoothed = lines[1].split(",")
     assert (step, float(lr), loss) == ("0", 1e-5, smoothed)
-    assert f"after {values['updates']} updates" in out
+    assert f"after {values['updates']} steps" in out
     assert f"written: {tmp_path / 'out'}" in out
     assert "optimizer.lr=7" not in out
     if values["suggestion"] is None:

@@ -1,4 +1,4 @@
-"""The published recipes: composed by name, their LR in each of the 30 epochs, to the update."""
+"""The published recipes: composed by name, their LR in each of the 30 epochs, to the step."""
 
 import functools
 import math

@@ -237,7 +237,7 @@ def test_runs_of_different_length_are_said_to_be(tmp_path: Path) -> None:
     write_run(tmp_path / "b", [0.7, 0.8, 0.9], scheduler="b")
     text = told(read(tmp_path))
     assert "The runs differ in length" in text
-    assert "Not of equal length: 3 epochs (30 updates) against 2 epochs (20 updates)." in text
+    assert "Not of equal length: 3 epochs (30 steps) against 2 epochs (20 steps)." in text
     write_run(tmp_path / "c" / "c", [0.7, 0.8], scheduler="c")
     assert "length" not in told(read(tmp_path / "a", tmp_path / "c"))
 

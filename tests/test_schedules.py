@@ -1,4 +1,4 @@
-"""Every schedule equals its source at every update, ends held, and behaves behind a warm-up."""
+"""Every schedule equals its source at every step, ends held, and behaves behind a warm-up."""
 
 import itertools
 import math
@@ -209,12 +209,12 @@ def test_a_drop_is_in_force_at_the_update_it_is_set_for_and_not_before() -> None
     assert [multi.lr(k, 0.8) for k in (6, 7, 9, 10, 49)] == [0.8, 0.4, 0.4, 0.2, 0.2]
 
 
-# Behind a warm-up: any inner schedule, over up to 60 updates.
+# Behind a warm-up: any inner schedule, over up to 60 steps.
 
 
 @st.composite
 def inner_options(draw: st.DrawFn) -> Schedule:
-    """One of the schedules, with durations in updates and in shares."""
+    """One of the schedules, with durations in steps and in shares."""
     gamma = draw(factors)
     marks = sorted(draw(st.sets(st.integers(1, 60), min_size=1, max_size=5)))
     size = draw(st.integers(1, 60))
@@ -236,7 +236,7 @@ def inner_options(draw: st.DrawFn) -> Schedule:
 
 @st.composite
 def warmups(draw: st.DrawFn, clock: str | None = None) -> tuple[Warmup, int, int, int]:
-    """A warm-up, its length W of at least 1, updates in an epoch and in the run."""
+    """A warm-up, its length W of at least 1, steps in an epoch and in the run."""
     updates = draw(st.integers(2, 60))
     warmup = draw(st.integers(1, updates - 1))
     option = Warmup(
@@ -483,7 +483,7 @@ def test_a_run_without_updates_has_no_schedule() -> None:
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        (StepLR(step_size=30), ["scheduler.step_size=30: is not shorter than the 300 updates"]),
+        (StepLR(step_size=30), ["scheduler.step_size=30: is not shorter than the 300 steps"]),
         (StepLR(step_size=29), []),
         (MultiStep(milestones=[10, 29]), []),
         (
@@ -495,7 +495,7 @@ def test_a_run_without_updates_has_no_schedule() -> None:
         ),
         (
             Warmup(warmup=5, after=MultiStep(milestones=[10, 25])),
-            ["scheduler.after.milestones: 25 is at or beyond the end (250 updates)"],
+            ["scheduler.after.milestones: 25 is at or beyond the end (250 steps)"],
         ),
         (Warmup(warmup=5, clock="absolute", after=MultiStep(milestones=[10, 25])), []),
     ],

@@ -57,7 +57,7 @@ def test_ctrl_c_commits_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
     resumed.wait_for("resumed from")
     resumed.kill(signal.SIGINT)
     assert resumed.code() == 130
-    assert "stopped by SIGINT after update" in resumed.err
+    assert "stopped by SIGINT after step" in resumed.err
     assert "resume=" in resumed.err
 
 

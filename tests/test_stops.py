@@ -17,12 +17,12 @@ from trainer.storage import checkpoint, files
 
 RUN = [*TINY, "data.val_size=40", "scheduler.warmup=1.5", "hydra.run.dir=run", "resume=auto"]
 EVERY = os.environ.get("TRAINER_ALL_PROOFS") == "1"
-STEPS = 4  # updates in an epoch: 80 images in batches of 20
+STEPS = 4  # steps in an epoch: 80 images in batches of 20
 PLACES = {
-    "before the first update": ("build.py", "build_run", 1),
+    "before the first step": ("build.py", "build_run", 1),
     "writing the first commit": ("files.py", "write", 1),
     "in the first epoch": ("history.py", "advance", 2),
-    "at an epoch's last update": ("history.py", "advance", 2 * STEPS),
+    "at an epoch's last step": ("history.py", "advance", 2 * STEPS),
     "in the first evaluation": ("evaluation.py", "__call__", 1),
     "in the last evaluation": ("evaluation.py", "__call__", 4),
     "in the final test": ("evaluation.py", "__call__", 5),

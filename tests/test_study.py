@@ -144,7 +144,7 @@ def test_a_run_that_the_code_does_not_make_is_not_taken(
         ("summary.json", '"device": "', '"device": "another ', "made on another "),
         ("config.yaml", "init: null", "init: /another.pt", "the weights of another run (init)"),
         ("metrics.jsonl", '{"epoch": 2', '{"epoch": 3', "it ended with epoch 3, not 2"),
-        ("lr.csv", "\n5,0.01", "\n5,0.001", "its lr.csv differs from the schedule at update 5"),
+        ("lr.csv", "\n5,0.01", "\n5,0.001", "its lr.csv differs from the schedule at step 5"),
     ],
 )
 def test_another_unfinished_or_foreign_run_is_not_taken(

@@ -17,7 +17,7 @@ PROBE = ["+hydra.callbacks.probe._target_=live_objects.Probe", "+hydra.callbacks
 
 @dataclass
 class LeaveAt:
-    """Raises SystemExit at the n-th update of the process, as a library might."""
+    """Raises SystemExit at the n-th step of the process, as a library might."""
 
     n: int
     code: int

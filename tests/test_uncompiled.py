@@ -17,7 +17,7 @@ KINDS: list[tuple[type[torch.optim.Optimizer], dict[str, Any]]] = [
 
 
 def trained(kind: type[torch.optim.Optimizer], options: dict[str, Any], model: nn.Module) -> Any:
-    """Some updates with falling LRs, and a state that was saved and loaded in between."""
+    """Some steps with falling LRs, and a state that was saved and loaded in between."""
     optimizer = kind(model.parameters(), lr=0.1, **options)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
     images = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))

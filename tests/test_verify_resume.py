@@ -69,7 +69,7 @@ def test_a_resume_that_loses_the_momentum_is_shown_with_place_and_tensor(
     assert code == 1, said
     line = next(line for line in said.splitlines() if line.startswith("different: "))
     assert "epoch " in line
-    assert "update " in line
+    assert "step " in line
     assert "values differ, by" in line
     assert "two untouched runs are identical: this is a fault in resuming" in said
 

@@ -29,8 +29,8 @@ examples:
   python -m trainer.find_lr model=vgg optimizer=adamw --to 1
   python -m trainer.find_lr init=outputs/2026-11-21/10-00-00 --out range_test
 
-Trains with an LR that rises exponentially, update by update, until the loss runs away (four times
-its best) or --to is reached, on the batches and with the updates of a training with the same
+Trains with an LR that rises exponentially, step by step, until the loss runs away (four times
+its best) or --to is reached, on the batches and with the steps of a training with the same
 key=value; optimizer.lr and the schedule are left out. Nothing is kept of the weights. Suggests the
 smaller of two LRs: that of the steepest fall of the smoothed loss, and a tenth of that of its
 lowest point. Writes find_lr.png, find_lr.csv and find_lr.json."""
@@ -136,9 +136,9 @@ def conclusions(test: "RangeTest", overrides: Sequence[str]) -> list[str]:
     """What the test says, and the commands that follow from it."""
     lowest = test.lrs[test.lowest]
     end = f"the loss ran away at LR {test.lrs[-1]:.2g}, " if test.diverged else "no divergence, "
-    lines = [f"{end}after {len(test.lrs)} updates"]
+    lines = [f"{end}after {len(test.lrs)} steps"]
     if test.skipped:
-        lines.append(f"note: {test.skipped} updates were skipped by the GradScaler")
+        lines.append(f"note: {test.skipped} steps were skipped by the GradScaler")
     suggestion = suggested(test)
     if suggestion is None:
         return [
@@ -155,7 +155,7 @@ def conclusions(test: "RangeTest", overrides: Sequence[str]) -> list[str]:
         f"steepest fall at LR {test.steepest:.2g}; lowest at {lowest:.2g}, a tenth of it is "
         f"{lowest / 10:.2g}",
         f"suggestion: {suggestion:g}, the smaller of the two; an order of magnitude, no more: one "
-        "seed, its first updates, no warm-up and no decay",
+        "seed, its first steps, no warm-up and no decay",
         f"  {command} optimizer.lr={suggestion:g}",
         f"  {command.replace('trainer', 'trainer -m', 1)} optimizer.lr={around}",
     ]

@@ -32,12 +32,12 @@ examples:
 
 @dataclass(frozen=True, slots=True)
 class PreviewCurve:
-    """The LR of one parameter group at every update of one configuration.
+    """The LR of one parameter group at every step of one configuration.
 
     Attributes:
         label: What sets it apart from the others.
-        steps_per_epoch: Updates in an epoch.
-        lrs: The LR in force for update 0, 1, ...
+        steps_per_epoch: Steps in an epoch.
+        lrs: The LR in force for step 0, 1, ...
     """
 
     label: str
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
     parser = Parser(
         "preview",
         "[key=value ...] [--csv FILE] [--png FILE] [--metrics FILE]",
-        "Draws the LR against the update for one or many schedules.",
+        "Draws the LR against the step for one or many schedules.",
         EXAMPLES,
     )
     parser.add_argument("-m", "--multirun", action="store_true", help=SUPPRESS)  # as in a sweep
@@ -142,8 +142,8 @@ def describe(curve: PreviewCurve) -> str:
     lrs, per_epoch = curve.lrs, curve.steps_per_epoch
     top = max(range(len(lrs)), key=lrs.__getitem__)
     return (
-        f"{curve.label}: {len(lrs):,} updates ({per_epoch} an epoch); first {lrs[0]:.6g}, highest "
-        f"{lrs[top]:.6g} at update {top} (epoch {top / per_epoch:.4g}), last {lrs[-1]:.6g}"
+        f"{curve.label}: {len(lrs):,} steps ({per_epoch} an epoch); first {lrs[0]:.6g}, highest "
+        f"{lrs[top]:.6g} at step {top} (epoch {top / per_epoch:.4g}), last {lrs[-1]:.6g}"
     )
 
 

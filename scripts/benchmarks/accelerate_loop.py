@@ -49,7 +49,7 @@ class AccelerateLoop:
             yield from self.loader
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """One update; returns the loss, on the device."""
+        """One step; returns the loss, on the device."""
         self.optimizer.zero_grad()
         outputs = self.model(images.to(memory_format=self.format))
         loss = self.criterion(outputs, labels)
@@ -60,7 +60,7 @@ class AccelerateLoop:
         return loss.detach()
 
     def advance(self, steps: int) -> float:
-        """Some updates; returns their mean loss."""
+        """Some steps; returns their mean loss."""
         return float(sum(self.step(*next(self.batches)) for _ in range(steps))) / steps
 
     def on(self, images: ImageSet) -> list[float]:

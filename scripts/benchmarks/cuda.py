@@ -1,7 +1,7 @@
 """Suite `cuda`: what a GPU must show, in about five minutes; everything also runs on a CPU.
 
 In this order: images per second over whole epochs (our engine, the same on a frozen batch, and the
-eager engine, in turn); what the device did in some updates (kernels, gaps, idle share), captured
+eager engine, in turn); what the device did in some steps (kernels, gaps, idle share), captured
 and eager; the whole job in a warm process; the whole job from process start to final files.
 """
 
@@ -23,7 +23,7 @@ from trainer.training.build import build_run
 from trainer.training.graph import GraphEngine
 from trainer.training.record import Record
 
-TRACED = 20  # updates
+TRACED = 20  # steps
 
 
 def run(setting: Setting, folder: Path) -> Row:
@@ -78,12 +78,12 @@ def figures(
 
 
 def work_rows(traces: dict[str, Trace]) -> list[Row]:
-    """How much the device does in an update, and how long it does nothing."""
+    """How much the device does in a step, and how long it does nothing."""
     rows = list[Row]()
     for name, trace in traces.items():
         gaps = trace.gaps()
         row: Row = {"engine": name, "kernels": round(len(trace.names) / trace.steps, 1)}
-        row["us an update"] = round(trace.span() / trace.steps, 1)
+        row["us a step"] = round(trace.span() / trace.steps, 1)
         row["idle"] = round(trace.idle_share(), 4)
         row["gaps > 1 us"] = round(sum(gap > 1 for gap in gaps) / trace.steps, 1)
         rows.append(row | {"longest us": round(gaps[0], 1) if gaps else 0.0})
@@ -91,7 +91,7 @@ def work_rows(traces: dict[str, Trace]) -> list[Row]:
 
 
 def kernel_tables(traces: dict[str, Trace]) -> dict[str, list[Row]]:
-    """The kernels of an update, longest first."""
+    """The kernels of a step, longest first."""
     return {f"kernels, {name}": trace.table() for name, trace in traces.items()}
 
 

@@ -1,6 +1,6 @@
 """Suite `distributed`: one process and two (on GPUs up to eight), under `torchrun`.
 
-One thread each. The launches take turns; inside one, blocks of whole updates, of updates that
+One thread each. The launches take turns; inside one, blocks of whole steps, of steps that
 exchange nothing, and of the bare exchange take turns too, so the cost of the exchange compares like
 with like.
 """
@@ -48,7 +48,7 @@ def run(setting: Setting, folder: Path) -> Row:
         gains = [a / b for a, b in zip(one, many, strict=True)]
         medians = {row["name"]: row["median_ms"] for row in rows}
         name = f"batch {batch}, {most} processes: "
-        exchange = medians[f"{name}update"] - medians[f"{name}without exchange"]
+        exchange = medians[f"{name}step"] - medians[f"{name}without exchange"]
         figures += [
             {
                 "name": f"batch {batch}: {most} processes against 1, times as fast",
@@ -60,8 +60,8 @@ def run(setting: Setting, folder: Path) -> Row:
                 "value": statistics.median(gains) / most,
             },
             {
-                "name": f"batch {batch}: share of the exchange in an update of {most}",
-                "value": exchange / medians[f"{name}update"],
+                "name": f"batch {batch}: share of the exchange in a step of {most}",
+                "value": exchange / medians[f"{name}step"],
             },
         ]
     return {"rows": rows, "figures": figures}

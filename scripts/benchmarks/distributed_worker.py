@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def timed(config: Any, task: dict[str, Any], peers: Peers) -> dict[str, list[float]]:
-    """Seconds per update of each kind, and from the launch to the first update."""
+    """Seconds per step of each kind, and from the launch to the first step."""
     run = prepare(config, None, peers)
     run.engine.begin(run.table(0))
     run.engine.train_on(0)

@@ -1,14 +1,14 @@
-"""Both sides compute the same: equal weights, equal images, equal updates; or nothing is timed.
+"""Both sides compute the same: equal weights, equal images, equal steps; or nothing is timed.
 
 Our epoch table says how the images of the first batches are cropped and mirrored. A peer gets them
 cut (by the few lines below, not by our loader) and does everything else itself: loading,
-normalising, forward, loss, backward, update. Two things are compared, in fp32: how all weights have
-moved after the first few updates, and the loss of every update.
+normalising, forward, loss, backward, step. Two things are compared, in fp32: how all weights have
+moved after the first few steps, and the loss of every step.
 
 The movement is the sharp one: at the start the loss hardly changes, whatever is wrong. Rounding
 makes a maximum or a ReLU here and there choose the other side, which moves weights apart by 0.1 to
 0.3 % of their movement; one channel's deviation wrong by half a percent, 3 to 7 %; no weight decay,
-20 to 60 %. Later rounding grows by itself (to 6e-5 in the loss after fifty updates).
+20 to 60 %. Later rounding grows by itself (to 6e-5 in the loss after fifty steps).
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +24,9 @@ from benchmarks.setting import Setting
 from trainer.data.epoch_table import EpochTable
 from trainer.data.image_set import ImageSet
 
-EARLY = 5  # updates after which the weights are compared
+EARLY = 5  # steps after which the weights are compared
 MOVEMENT_TOLERANCE = 0.01  # of the movement
-LOSS_TOLERANCE = 2e-5  # an update: fifty may come 1e-3 apart
+LOSS_TOLERANCE = 2e-5  # a step: fifty may come 1e-3 apart
 
 Weights = Sequence[torch.Tensor]
 
@@ -39,7 +39,7 @@ def check(setting: Setting, title: str, make: Callable[[Task], Peer]) -> Row:
     """
     run, steps = setting.build("amp=none"), setting.equal_steps
     if run.steps_per_epoch < steps:
-        raise SystemExit(f"bench: error: an epoch has only {run.steps_per_epoch} updates")
+        raise SystemExit(f"bench: error: an epoch has only {run.steps_per_epoch} steps")
     task, table, early = Task.of(run), first_table(run), min(EARLY, steps)
     images = cut(run.data.train, table, steps * setting.batch_size, run.config.data.crop_padding)
     peer, border = make(task), early * setting.batch_size
@@ -53,7 +53,7 @@ def check(setting: Setting, title: str, make: Callable[[Task], Peer]) -> Row:
 
 
 def train(run: Any, table: EpochTable, first: int, last: int) -> list[float]:
-    """Our updates on the batches `first..last - 1`; the loss of each."""
+    """Our steps on the batches `first..last - 1`; the loss of each."""
     run.engine.begin(table)
     for step in range(first, last):
         run.engine.train_on(step)
@@ -80,7 +80,7 @@ def compare(
     allowed = len(losses) * LOSS_TOLERANCE
     gap = max(abs(a - b) for a, b in zip(losses, theirs, strict=True))
     text = (
-        f"{len(losses)} fp32 updates of ours and of {title} on the same batches: losses differ by "
+        f"{len(losses)} fp32 steps of ours and of {title} on the same batches: losses differ by "
         f"{gap:.1e} (allowed {allowed:.1e}); after {early}, weights by {movement:.2%} of their "
         f"movement (allowed {MOVEMENT_TOLERANCE:.0%})"
     )

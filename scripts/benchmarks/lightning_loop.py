@@ -2,7 +2,7 @@
 
 Lightning in its fastest form: `barebones`, which leaves out logging, checkpoints, progress bar and
 every check. A block is a `fit` of its own that goes on with weights and optimizer; the clock runs
-between the ends of two of its updates, so that setting up a fit is not in its time.
+between the ends of two of its steps, so that setting up a fit is not in its time.
 """
 
 import logging
@@ -45,9 +45,9 @@ class LightningLoop:
             self.loader = pil_loader(task, task.train, workers=workers, augment=True)
 
     def fit(self, loader: Any, steps: int, before: int = 0) -> Any:
-        """Fits so many updates; returns the module, which knows losses and times.
+        """Fits so many steps; returns the module, which knows losses and times.
 
-        The device is waited for after `before` updates and at the end.
+        The device is waited for after `before` steps and at the end.
         """
         from lightning.pytorch import Trainer
 
@@ -71,14 +71,14 @@ class LightningLoop:
         return module
 
     def clock(self, steps: int) -> tuple[float, float]:
-        """Seconds that some updates take, and their mean loss."""
+        """Seconds that some steps take, and their mean loss."""
         before = 1 + 2 * self.workers
         module = self.fit(self.loader, before + steps, before)
         losses = torch.stack(module.losses[before:])
         return module.times[-1] - module.times[before - 1], float(losses.mean())
 
     def advance(self, steps: int) -> float:
-        """Some updates; returns their mean loss."""
+        """Some steps; returns their mean loss."""
         return float(torch.stack(self.fit(self.loader, steps).losses).mean())
 
     def on(self, images: ImageSet) -> list[float]:

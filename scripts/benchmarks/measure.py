@@ -20,10 +20,10 @@ class Contestant:
 
     Attributes:
         name: In the table.
-        advance: Does so many updates and returns their mean loss.
+        advance: Does so many steps and returns their mean loss.
         deterministic: The process flags that it runs under.
         workers: Of its DataLoader.
-        clock: Times a block by itself, where an update cannot be had from outside; its own warm-up
+        clock: Times a block by itself, where a step cannot be had from outside; its own warm-up
             is in it, but not in the seconds that it returns beside the mean loss.
         close: Ends its workers.
     """
@@ -36,9 +36,9 @@ class Contestant:
     close: Callable[[], None] = field(default=lambda: None)
 
     def block(self, steps: int) -> tuple[float, float]:
-        """Times some updates; returns seconds per update and the mean loss.
+        """Times some steps; returns seconds per step and the mean loss.
 
-        Before each timed block come updates that are not timed: one, or more where workers have
+        Before each timed block come steps that are not timed: one, or more where workers have
         batches in store.
         """
         set_determinism(self.deterministic)
@@ -107,7 +107,7 @@ def best_workers(
     Args:
         make: A contestant with so many workers.
         counts: What is tried.
-        steps: Updates in a block; each count has two, there and back.
+        steps: Steps in a block; each count has two, there and back.
     """
     contestants = [make(count) for count in counts]
     blocks: dict[int, list[float]] = {contestant.workers: [] for contestant in contestants}
@@ -118,7 +118,7 @@ def best_workers(
         if contestant is not best:
             contestant.close()
     tried = {str(count): round(1000 * min(times), 3) for count, times in blocks.items()}
-    print(f"{best.name}: is the best of (workers: ms an update) {tried}")
+    print(f"{best.name}: is the best of (workers: ms a step) {tried}")
     return best, {"name": best.name, "ms_by_workers": tried}
 
 

@@ -16,7 +16,7 @@ from trainer.training.update import EagerEngine
 
 
 def ours(name: str, run: Any, folder: Path) -> Contestant:
-    """`Training.train_epoch` of a run, some updates at a time.
+    """`Training.train_epoch` of a run, some steps at a time.
 
     Each block also pays for a whole epoch's table and a final reading of the losses.
     """
@@ -68,7 +68,7 @@ class FrozenLoader:
 
 
 def frozen_batch(run: Any) -> Contestant:
-    """Our update on one and the same batch, by the same engine: training without the loader."""
+    """Our step on one and the same batch, by the same engine: training without the loader."""
     table = first_table(run)
     loader: Any = FrozenLoader(run.loader, table)
     if isinstance(run.engine, GraphEngine):

@@ -40,7 +40,7 @@ class PlainLoop:
             yield from self.loader
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        """One update; returns the loss."""
+        """One step; returns the loss."""
         device = self.task.device
         images = images.to(device, memory_format=self.format, non_blocking=True)
         labels = labels.to(device, non_blocking=True)
@@ -55,7 +55,7 @@ class PlainLoop:
         return loss.item()
 
     def advance(self, steps: int) -> float:
-        """Some updates; returns their mean loss."""
+        """Some steps; returns their mean loss."""
         return sum(self.step(*next(self.batches)) for _ in range(steps)) / steps
 
     def on(self, images: ImageSet) -> list[float]:

@@ -20,7 +20,7 @@ class Task:
     Attributes:
         device: Where to train.
         train: The images.
-        batch_size: Images in an update.
+        batch_size: Images in a step.
         weights: To begin with, in the order of the network's layers.
         mean: Of each channel, for the normalisation.
         std: Likewise.
@@ -50,7 +50,7 @@ class Peer(Protocol):
     model: nn.Module
 
     def advance(self, steps: int) -> float:
-        """Some updates on augmented images; returns their mean loss."""
+        """Some steps on augmented images; returns their mean loss."""
         ...
 
     def on(self, images: ImageSet) -> list[float]:

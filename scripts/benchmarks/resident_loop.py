@@ -2,7 +2,7 @@
 
 This is the technique that airbench published (Jordan, 94% on CIFAR-10 in 3.29 Seconds on a Single
 GPU, 2024), in a loop of our own: normalised images lie on the device with their border; many are
-cropped and mirrored at a time, by one masked copy per offset; an update takes a slice. airbench
+cropped and mirrored at a time, by one masked copy per offset; a step takes a slice. airbench
 itself is not in a package registry, so its own code is not compared.
 """
 
@@ -70,7 +70,7 @@ class ResidentLoop:
         return torch.where(flips, cropped.flip(3), cropped)
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """One update; returns the loss, on the device."""
+        """One step; returns the loss, on the device."""
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.task.device.type, torch.bfloat16, enabled=self.fast):
             outputs = self.model(images.contiguous(memory_format=self.format))
@@ -82,7 +82,7 @@ class ResidentLoop:
         return loss.detach()
 
     def advance(self, steps: int) -> float:
-        """Some updates on images augmented together; returns their mean loss."""
+        """Some steps on images augmented together; returns their mean loss."""
         count = steps * self.task.batch_size
         chosen = torch.randperm(len(self.labels), device=self.task.device)[:count]
         batches = zip(

@@ -84,7 +84,7 @@ def by_batch(
         batch, count = map(int, name.split())
         median, best = statistics.median(values), min(values)
         row: Row = {"batch": batch, "threads": count, "images/s": round(batch / median)}
-        rows.append(row | {"ms an update": round(1e3 * median, 2), "best": round(batch / best)})
+        rows.append(row | {"ms a step": round(1e3 * median, 2), "best": round(batch / best)})
     return rows
 
 

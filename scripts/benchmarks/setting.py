@@ -19,11 +19,11 @@ class Setting:
     """What the command line asked for.
 
     Attributes:
-        steps: Updates in a block.
+        steps: Steps in a block.
         repeats: Rounds, each there and back.
         images: Use so many training images; None: all.
-        equal_steps: Updates that must agree before anything is timed.
-        batch_size: Images in an update.
+        equal_steps: Steps that must agree before anything is timed.
+        batch_size: Images in a step.
         epochs: Of a whole job.
         workers: Numbers of DataLoader workers to try.
         device: As in `device=`.
@@ -54,13 +54,13 @@ class Setting:
         """A run of the recipe (`trainer.run.Run`).
 
         Raises:
-            SystemExit: If an epoch has fewer updates than a block.
+            SystemExit: If an epoch has fewer steps than a block.
         """
         from trainer.training.build import build_run
 
         run = build_run(compose_run(self.arguments(*overrides)).config)
         if run.steps_per_epoch < self.steps:
-            raise SystemExit(f"bench: error: an epoch has only {run.steps_per_epoch} updates")
+            raise SystemExit(f"bench: error: an epoch has only {run.steps_per_epoch} steps")
         return run
 
     @staticmethod

@@ -1,6 +1,6 @@
-"""Suite `startup`: from the command line to an answer, or to the first update.
+"""Suite `startup`: from the command line to an answer, or to the first step.
 
-Real processes, in turn. The first update counts as done when its commit is on the disk
+Real processes, in turn. The first step counts as done when its commit is on the disk
 (`checkpoint.every_steps=1`), so the time holds a commit as well. What each imports comes from
 `python -X importtime` and does not depend on the machine's load.
 """
@@ -36,7 +36,7 @@ def run(setting: Setting, folder: Path) -> Row:
         "python": functools.partial(answer, ["-c", "pass"]),
         "import torch": functools.partial(answer, ["-c", "import torch"]),
         **{name: functools.partial(answer, command) for name, command in ANSWERS.items()},
-        "first update": first,
+        "first step": first,
     }
     rows = [spread(name, times) for name, times in in_turn(actions, setting.repeats).items()]
     by_name = {row["name"]: row for row in rows}
@@ -44,9 +44,9 @@ def run(setting: Setting, folder: Path) -> Row:
     for name in ANSWERS:
         seconds = by_name[name]["median_ms"] / 1000
         figures.append({"name": f"seconds: {name}", "value": seconds} | target(seconds, at_most=2))
-    pairs = zip(by_name["first update"]["all_ms"], by_name["import torch"]["all_ms"], strict=True)
+    pairs = zip(by_name["first step"]["all_ms"], by_name["import torch"]["all_ms"], strict=True)
     beyond = statistics.median(update - torch for update, torch in pairs) / 1000
-    name = "seconds: first update beyond import torch"
+    name = "seconds: first step beyond import torch"
     figures.append({"name": name, "value": beyond} | target(beyond, at_most=2))
     commands = {"import torch": ["-c", "import torch"], **ANSWERS}
     commands["one epoch"] = ["-m", "trainer", *small_run(setting, folder / "traced")]
@@ -64,13 +64,13 @@ def answer(arguments: list[str]) -> float:
 
 
 def small_run(setting: Setting, place: Path, *overrides: str) -> list[str]:
-    """Arguments of a run of two updates."""
+    """Arguments of a run of two steps."""
     size = f"data.train_size={2 * setting.batch_size}"
     return setting.arguments(size, "epochs=1", f"hydra.run.dir={place}", *overrides)
 
 
 def first_update(setting: Setting, folder: Path, numbers: Iterator[int]) -> float:
-    """Seconds from the start of a training process to its first update.
+    """Seconds from the start of a training process to its first step.
 
     Raises:
         SystemExit: If it ends before.

@@ -1,4 +1,4 @@
-"""Suite `step`: our training beside our own update on one frozen batch: what loading costs."""
+"""Suite `step`: our training beside our own step on one frozen batch: what loading costs."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Suite `timm`: ours beside timm's loader, optimizer and kind of loop.
 
 timm's loop is a script (`train.py`) that its package does not contain; the loop here is ours and
-does per update what that one does with its defaults: forward under autocast, backward, update,
+does per step what that one does with its defaults: forward under autocast, backward, step,
 schedule, and the loss added up on the device. The loader is timm's `create_loader` with its
 prefetcher (uint8 to the device, normalised there), the optimizer its `create_optimizer_v2`. Crop
 and flip are the recipe's: timm has no crop with a border.
@@ -77,7 +77,7 @@ class TimmLoop:
             yield from self.loader
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """One update; returns the loss, on the device."""
+        """One step; returns the loss, on the device."""
         images = images.contiguous(memory_format=self.format)
         with torch.autocast(self.task.device.type, torch.bfloat16, enabled=self.fast):
             loss = self.criterion(self.model(images), labels)
@@ -89,7 +89,7 @@ class TimmLoop:
         return loss.detach()
 
     def advance(self, steps: int) -> float:
-        """Some updates; returns their mean loss."""
+        """Some steps; returns their mean loss."""
         return float(sum(self.step(*next(self.batches)) for _ in range(steps))) / steps
 
     def on(self, images: ImageSet) -> list[float]:

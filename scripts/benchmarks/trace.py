@@ -1,4 +1,4 @@
-"""What a device did during some updates, out of torch.profiler."""
+"""What a device did during some steps, out of torch.profiler."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Trace:
     Attributes:
         names: Of each piece of work: a kernel or a copy; on the CPU an outermost operation.
         intervals: When it ran.
-        steps: Updates that it belongs to.
+        steps: Steps that it belongs to.
     """
 
     names: Sequence[str]
@@ -53,7 +53,7 @@ class Trace:
         return sorted(found, reverse=True)
 
     def table(self, most: int = 15) -> list[Row]:
-        """The pieces that took longest: how often and how long in an update."""
+        """The pieces that took longest: how often and how long in a step."""
         spent: dict[str, list[float]] = {}
         for name, (start, stop) in zip(self.names, self.intervals, strict=True):
             spent.setdefault(name, []).append(stop - start)
@@ -62,8 +62,8 @@ class Trace:
         return [
             {
                 "kernel": name[:70],
-                "an update": round(len(times) / self.steps, 2),
-                "us an update": round(sum(times) / self.steps, 2),
+                "a step": round(len(times) / self.steps, 2),
+                "us a step": round(sum(times) / self.steps, 2),
                 "share": round(sum(times) / total, 3),
             }
             for name, times in ranked[:most]
@@ -71,7 +71,7 @@ class Trace:
 
 
 def traced(work: Callable[[int], object], steps: int, device: torch.device) -> Trace:
-    """Profiles some updates; what they do once was done before."""
+    """Profiles some steps; what they do once was done before."""
     cuda = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     work(steps)

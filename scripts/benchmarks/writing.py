@@ -1,6 +1,6 @@
 """Suite `writing`: what logs and checkpoints cost.
 
-Two trainings take turns, an epoch of `--steps` updates each. One only trains and evaluates (500
+Two trainings take turns, an epoch of `--steps` steps each. One only trains and evaluates (500
 images); the other also makes its row, commits, and writes metrics.jsonl, lr.csv and TensorBoard's
 event file, and waits until all of it is durable: nothing is hidden behind the next epoch. Then
 commits beside bare writes of as many bytes, and commits of a run of 1, 30 and 100 epochs.
@@ -21,7 +21,7 @@ from trainer.training.evaluation import Evaluator
 from trainer.training.loop import Training
 from trainer.training.record import Record
 
-EPOCH = 390  # updates in an epoch of CIFAR-10 at batch 128
+EPOCH = 390  # steps in an epoch of CIFAR-10 at batch 128
 LENGTHS = (1, 30, 100)  # epochs that a committed history has
 
 
@@ -43,12 +43,12 @@ def run(setting: Setting, folder: Path) -> Row:
     commits, size = commit_rows(trainings[0].run, folder, setting.repeats)
     for training in trainings:
         training.close()
-    print(f"a commit is {size:,} bytes; an update took {update:.2f} ms here")
+    print(f"a commit is {size:,} bytes; a step took {update:.2f} ms here")
     figures = [
         figure("time: commit / bare write + fsync", commits[0], commits[-1]),
         figure("time: commit after 100 epochs / after 1", commits[2], commits[0]),
         {
-            "name": f"share: logs and checkpoint / epoch of {EPOCH} updates",
+            "name": f"share: logs and checkpoint / epoch of {EPOCH} steps",
             "value": share,
             **target(share, at_most=0.05),
         },

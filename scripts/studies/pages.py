@@ -11,7 +11,7 @@ from trainer.report.write import report
 from trainer.training.code_hash import code_sha256
 
 HOW = """\
-Each run has all its epochs, and at every update the LR that its schedule gives today.
+Each run has all its epochs, and at every step the LR that its schedule gives today.
 `run`: trained for this. `hash`: the present code made it. `replay`: older code did; the present
 code trained its first epoch again, equal to the last bit. `unproven`: older code made it, and no
 epoch was trained again. Seconds are those of a machine that may have done other work."""

@@ -112,7 +112,7 @@ def _machine(described: str) -> str:
 
 
 def _differing_lr(config: Config, folder: Path) -> str | None:
-    """The first update whose LR the schedule gives differently today."""
+    """The first step whose LR the schedule gives differently today."""
     resolved = config.resolve_schedule()
     bases = [base for _, base in config.optimizer.base_lrs()]
     recorded = (read_text(folder / "lr.csv", []) or "").splitlines()[1:]
@@ -124,7 +124,7 @@ def _differing_lr(config: Config, folder: Path) -> str | None:
         return None
     pairs = enumerate(itertools.zip_longest(recorded, expected))
     first = next(k for k, (old, new) in pairs if old != new)
-    return f"its lr.csv differs from the schedule at update {first}"
+    return f"its lr.csv differs from the schedule at step {first}"
 
 
 def _differs(wanted: Wanted, run: Finished, proofs: Proofs) -> str | None:

@@ -146,13 +146,13 @@ def silent() -> Generator[None]:
 
 
 class EpochBar:
-    """A tqdm bar over the updates of an epoch; does nothing unless it is wanted.
+    """A tqdm bar over the steps of an epoch; does nothing unless it is wanted.
 
     Args:
         show: Whether to draw it.
         title: In front of the bar.
-        total: Updates in the epoch.
-        done: Updates already completed.
+        total: Steps in the epoch.
+        done: Steps already completed.
     """
 
     failed = False  # one attempt is enough
@@ -174,7 +174,7 @@ class EpochBar:
             self._bar, EpochBar.failed = None, True
 
     def advance(self) -> None:
-        """One update is done."""
+        """One step is done."""
         if self._bar is not None:
             with self._drawing():
                 self._bar.update()

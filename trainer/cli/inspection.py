@@ -42,8 +42,8 @@ def inspect(place: Path, *, tensors: bool = False) -> list[str]:
         f"  content        sha256 {digest(table)}",
         f"  format         {state['format']}",
         f"  position       {progress['epoch']} of {config['epochs']} epochs"
-        + (f" and {done} updates" if done else "")
-        + f", update {progress['step']}, {progress['seconds']:.1f} s",
+        + (f" and {done} steps" if done else "")
+        + f", step {progress['step']}, {progress['seconds']:.1f} s",
         *(
             f"  {name:<14} {state['fingerprint'].get(name, config.get(name))}"
             for name in names
@@ -102,7 +102,7 @@ def verify(places: Sequence[Path]) -> tuple[list[str], int]:
         for file in files:
             try:
                 state = checkpoint.load(file)
-                lines.append(f"{file}: whole, update {state['progress']['step']}")
+                lines.append(f"{file}: whole, step {state['progress']['step']}")
             except (ValueError, OSError) as error:
                 lines.append(console.one_line(error))
                 code = 1

@@ -17,7 +17,7 @@ def draw_lrs(path: Path, curves: Sequence[tuple[str, Sequence[float], int]]) -> 
 
     Args:
         path: The PNG file.
-        curves: Label, LR of each update, and updates per epoch of each curve.
+        curves: Label, LR of each step, and steps per epoch of each curve.
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
@@ -26,7 +26,7 @@ def draw_lrs(path: Path, curves: Sequence[tuple[str, Sequence[float], int]]) -> 
         axes.step(epochs, lrs, where="post", label=label, linewidth=1.5)
     axes.set_xlabel("epoch")
     axes.set_ylabel("learning rate")
-    axes.set_title("Learning rate of each update")
+    axes.set_title("Learning rate of each step")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()

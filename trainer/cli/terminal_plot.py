@@ -7,11 +7,11 @@ WIDTH, HEIGHT = 72, 16
 
 
 def draw(curves: Sequence[tuple[str, Sequence[float]]], steps_per_epoch: int) -> str:
-    """Curves over a common axis of updates.
+    """Curves over a common axis of steps.
 
     Args:
-        curves: Label and values, one per update, of each.
-        steps_per_epoch: Updates in an epoch, for the axis.
+        curves: Label and values, one per step, of each.
+        steps_per_epoch: Steps in an epoch, for the axis.
 
     Returns:
         Lines of text: the picture, the axis in epochs, and what each mark stands for.

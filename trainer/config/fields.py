@@ -45,13 +45,13 @@ class Config:
     Attributes:
         name: A name for the run in reports; null: none.
         epochs: Passes over the training images.
-        batch_size: Images per update, all processes together.
+        batch_size: Images per step, all processes together.
         accumulate: Micro-batches that a batch is split into; must divide it. Batch norm takes the
             statistics of each by itself.
         seed: Decides initial weights, order, crops and flips.
         device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:N`.
         amp: `auto`, `none`, `bf16`, `fp16` (with GradScaler, CUDA only).
-        engine: `graph` (each update is one CUDA graph), `eager`; `auto`: graph where it applies.
+        engine: `graph` (each step is one CUDA graph), `eager`; `auto`: graph where it applies.
         deterministic: Only kernels that repeat bit for bit.
         clip_norm: Largest norm of the gradient; null: not clipped.
         loss: `cross_entropy` for classes, `mse` (mean squared error) for values.
@@ -179,7 +179,7 @@ class Config:
         return "maximize" if self.higher_is_better(self.monitored()) else "minimize"
 
     def steps_per_epoch(self) -> int:
-        """Updates in an epoch.
+        """Steps in an epoch.
 
         Raises:
             ValueError: If there are none.
@@ -205,7 +205,7 @@ class Config:
         updates = self.epochs * steps
         if updates > MOST_UPDATES:
             raise ValueError(
-                f"epochs={self.epochs}: is {updates} updates, more than {MOST_UPDATES}"
+                f"epochs={self.epochs}: is {updates} steps, more than {MOST_UPDATES}"
             )
         resolved = self.scheduler.resolve(steps, updates)
         if (tracker := resolved.plateau) is not None:

@@ -12,7 +12,7 @@ class CheckpointOptions:
 
     Attributes:
         every_epochs: Commit after every n epochs, after the last, and after the best so far.
-        every_steps: Commit also after every n updates; null: not within an epoch.
+        every_steps: Commit also after every n steps; null: not within an epoch.
         keep_last: Number of newest commits kept, at least 2.
         monitor: Metric that decides which weights are the best: `auto` is the accuracy on the
             validation set if there is one, else on the test set.
@@ -57,7 +57,7 @@ class LogOptions:
     """What is shown, and how often.
 
     Attributes:
-        every_steps: Updates between two readings of the loss and two points of the LR.
+        every_steps: Steps between two readings of the loss and two points of the LR.
         progress: `bar` (tqdm), `lines` (one an epoch), `none`; `auto`: a bar on a terminal,
             lines elsewhere.
     """

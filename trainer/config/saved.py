@@ -22,7 +22,7 @@ RUNTIME = {
     "resume",
     "init",
     "on_horizon_change",
-    "early_stopping.patience",  # ends a run, as `epochs` does; the updates before it are the same
+    "early_stopping.patience",  # ends a run, as `epochs` does; the steps before it are the same
     "early_stopping.min_delta",
     "on_process_change",
     "data.root",

@@ -97,7 +97,7 @@ def write_events(
 
     Args:
         folder: What TensorBoard shows as a run.
-        step: Completed updates.
+        step: Completed steps.
         scalars: By tag.
         images: PNG files by tag.
     """

@@ -39,7 +39,7 @@ class Trained:
 
     @property
     def step(self) -> int:
-        """Updates behind the weights."""
+        """Steps behind the weights."""
         return int(self.commit.state["progress"]["step"])
 
     @property
@@ -59,7 +59,7 @@ class Trained:
         progress, config = self.commit.state["progress"], self.config
         position = f"epoch {progress['epoch']}"
         if progress["step_in_epoch"]:
-            position += f" and {progress['step_in_epoch']} updates"
+            position += f" and {progress['step_in_epoch']} steps"
         weights = {
             "best": f"best weights by {config.monitored()}, of",
             "last": "last weights, of",

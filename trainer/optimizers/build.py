@@ -41,9 +41,9 @@ def build_optimizer(option: options.OptimizerOptions, model: nn.Module) -> torch
 
 
 def place_lrs(optimizer: torch.optim.Optimizer) -> None:
-    """Keeps each group's LR where its update reads it; to be called after loading, too.
+    """Keeps each group's LR where its step reads it; to be called after loading, too.
 
-    On CUDA that is a float32 tensor on the device: a captured update reads it there, and the eager
+    On CUDA that is a float32 tensor on the device: a captured step reads it there, and the eager
     one must compute with the same number. `load_state_dict` brings other places and flags along.
     """
     for group in optimizer.param_groups:
@@ -55,10 +55,10 @@ def place_lrs(optimizer: torch.optim.Optimizer) -> None:
 
 
 def fill_momentum(optimizer: torch.optim.SGD) -> None:
-    """Starts every momentum at zero instead of at nothing; the first update is the same number.
+    """Starts every momentum at zero instead of at nothing; the first step is the same number.
 
     Left to itself the fused kernel takes uninitialised memory for the buffers, and an fp16 overflow
-    in the first update makes it leave them so.
+    in the first step makes it leave them so.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -66,7 +66,7 @@ def fill_momentum(optimizer: torch.optim.SGD) -> None:
 
 
 def fill_moments(optimizer: torch.optim.Adam) -> None:
-    """Makes at once what Adam makes, likewise, at its first update.
+    """Makes at once what Adam makes, likewise, at its first step.
 
     A capture needs it before: a run's first commit is the same with and without one.
     """

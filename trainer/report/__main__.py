@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--target",
         metavar="VALUE",
-        help=f"measure updates and seconds to this accuracy (default: {TARGET}) or loss",
+        help=f"measure steps and seconds to this accuracy (default: {TARGET}) or loss",
     )
     parser.add_argument(
         "--output",

@@ -26,7 +26,7 @@ class Comparison:
             two means where there are none.
         paired: Its interval and p, positive as above; None for fewer than 2 common seeds.
         adjusted_p: p after Holm's adjustment for all comparisons of the report.
-        same_length: Whether both had the same epochs and updates.
+        same_length: Whether both had the same epochs and steps.
         same_split: Whether both were evaluated on the same images.
     """
 

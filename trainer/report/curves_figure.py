@@ -155,12 +155,12 @@ def lowest_shown(report: Report) -> float | None:
 
 
 def steps_per_epoch(run: Run) -> float | None:
-    """Updates in an epoch, as its rows have it."""
+    """Steps in an epoch, as its rows have it."""
     return run.updates / run.epochs if run.epochs else None
 
 
 def _updates_axis(axes: Axes, report: Report, size: float) -> None:
-    """Updates along the top, where an epoch has as many in every run."""
+    """Steps along the top, where an epoch has as many in every run."""
     lengths = {steps_per_epoch(run) for run in report.runs if run.rows}
     if len(lengths) != 1 or not (per_epoch := next(iter(lengths))):
         return

@@ -94,7 +94,7 @@ def _curves(report: Report) -> Picture:
         "What the learning rate did",
         f"Learning rate, train loss and {split} {report.measure.name} against the epoch, for "
         f"{listed(labels, most=20)}.",
-        f"The learning rate is that of each update, as lr.csv has it.{axis}"
+        f"The learning rate is that of each step, as lr.csv has it.{axis}"
         f"{band if several else ''}{thin if unfinished else ''}{_left_out(len(report.groups))}",
         lambda narrow: curves_figure.draw(report, narrow=narrow),
     )

@@ -61,7 +61,7 @@ class Group:
 
     @property
     def lengths(self) -> set[tuple[int, int]]:
-        """Epochs and updates of its finished runs."""
+        """Epochs and steps of its finished runs."""
         return {(run.epochs, run.updates) for run in self.finished}
 
     @property

@@ -13,9 +13,9 @@ Curve = tuple[list[int], list[float]]
 
 
 def read_curve(path: Path) -> Curve | None:
-    """Updates and LRs of a run, at most 1000 of them; None if there are none.
+    """Steps and LRs of a run, at most 1000 of them; None if there are none.
 
-    Of each stretch of updates the lowest and the highest LR are kept, so that peaks and edges stay
+    Of each stretch of steps the lowest and the highest LR are kept, so that peaks and edges stay
     where they are. With several parameter groups it is the group with the highest first LR.
     """
     try:
@@ -32,7 +32,7 @@ def read_curve(path: Path) -> Curve | None:
 
 
 def _points(file: TextIO) -> Iterator[tuple[int, float]]:
-    """Each whole line's update and LR."""
+    """Each whole line's step and LR."""
     column: int | None = None
     for line in file:
         cells = line.rstrip("\n").split(",")

@@ -60,7 +60,7 @@ def _circumstances(finished: list[Run]) -> list[str]:
 
 def _lengths(report: Report) -> list[str]:
     told = [
-        f"{group.label} {listed([f'{e} epochs of {u:,} updates' for e, u in sorted(lengths)])}"
+        f"{group.label} {listed([f'{e} epochs of {u:,} steps' for e, u in sorted(lengths)])}"
         for group in report.ranked
         if (lengths := group.lengths)
     ]

@@ -33,7 +33,7 @@ class Run:
         seconds: Time spent on it.
         tested: Metrics on the test set, where that was kept for the end, by weights: `last` and
             `best`.
-        lr: Updates and LRs of lr.csv, thinned out.
+        lr: Steps and LRs of lr.csv, thinned out.
         made_with: Device, precision, versions, data and commit, as far as known.
         changed: When a file of it last changed, seconds since 1970.
         notes: What is odd about its files.
@@ -123,7 +123,7 @@ class Run:
 
     @property
     def updates(self) -> int:
-        """Updates in those."""
+        """Steps in those."""
         return int(self.rows[-1]["step"]) if self.rows else 0
 
     @property
@@ -133,7 +133,7 @@ class Run:
         return int(epochs) if is_number(epochs) else None
 
     def reached(self, target: float) -> tuple[int, float | None] | None:
-        """Updates and seconds at the first evaluation as good as a target; None: never."""
+        """Steps and seconds at the first evaluation as good as a target; None: never."""
         seconds: float | None = 0.0
         for row in self.rows:
             seconds = seconds + row["seconds"] if seconds is not None and "seconds" in row else None

@@ -214,7 +214,7 @@ def length_sentence(comparison: Comparison) -> str:
     """How long the two groups were trained."""
 
     def told(lengths: set[tuple[int, int]]) -> str:
-        return listed([f"{count(e, 'epoch')} ({u:,} updates)" for e, u in sorted(lengths)])
+        return listed([f"{count(e, 'epoch')} ({u:,} steps)" for e, u in sorted(lengths)])
 
     return (
         f"Not of equal length: {told(comparison.leader.lengths)} against "

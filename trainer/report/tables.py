@@ -57,10 +57,10 @@ def results(report: Report) -> Table:
 
 
 def speed(report: Report) -> Table:
-    """Length and seconds of the runs, and updates and seconds to the target."""
+    """Length and seconds of the runs, and steps and seconds to the target."""
     target = report.target
     columns = ["Group", "Epochs", "Updates"]
-    columns += [] if target is None else ["Reached", "Updates to it", "Time to it"]
+    columns += [] if target is None else ["Reached", "Steps to it", "Time to it"]
     columns += ["Time a run"]
     rows: list[list[str]] = []
     for group in report.groups:
@@ -84,7 +84,7 @@ def speed(report: Report) -> Table:
 
 
 def _way(group: Group, target: float) -> list[str]:
-    """How many runs reached a target, and after how many updates and seconds."""
+    """How many runs reached a target, and after how many steps and seconds."""
     finished = group.finished
     reached = sum(run.reached(target) is not None for run in finished)
     updates = group.estimate(lambda run: (run.reached(target) or (None,))[0])

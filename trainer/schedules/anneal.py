@@ -10,13 +10,13 @@ from trainer.schedules.span import Span
 
 
 def _length(span: Span, length: Duration | None, key: str) -> int:
-    """The curve's length in updates; None: the whole span."""
+    """The curve's length in steps; None: the whole span."""
     if length is None:
         return span.updates
     updates = span.length(length, f"{key}.length", least=1)
     if updates > span.updates:
         span.warn(
-            f"{key}.length={length}: is {updates} updates, the run ends after {span.updates} of "
+            f"{key}.length={length}: is {updates} steps, the run ends after {span.updates} of "
             "them: the decay is cut off before it lands"
         )
     return updates
@@ -54,7 +54,7 @@ class Cosine(Schedule):
         return self.eta_min
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         length = _length(span, self.length, key)
         turn = 2 * math.pi * self.num_cycles
 
@@ -69,9 +69,9 @@ class Cosine(Schedule):
 class CosineRestarts(Schedule):
     """Cosine waves that each fall from a peak to eta_min and start anew.
 
-    Within a cycle of T updates, j updates after its start:
+    Within a cycle of T steps, j steps after its start:
     lr = eta_min + (peak - eta_min) * (1 + cos(pi j / T)) / 2, with peak = base * peak_decay^cycle
-    (never below eta_min). A restart's first update has the peak exactly; cycles are counted in
+    (never below eta_min). A restart's first step has the peak exactly; cycles are counted in
     integers, so no restart is missed or doubled.
 
     Attributes:
@@ -111,7 +111,7 @@ class CosineRestarts(Schedule):
         return self.eta_min
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         if self.t_0 is None:
             cycles, updates = self.num_cycles or 3, span.updates
 
@@ -148,10 +148,10 @@ class CosineRestarts(Schedule):
 class Linear(Schedule):
     """lr(k) = base * (start_factor + (end_factor - start_factor) * k / length).
 
-    From update `length` on it is end_factor * base.
+    From step `length` on it is end_factor * base.
 
     Attributes:
-        start_factor: Share of the base LR at update 0, at least 0.
+        start_factor: Share of the base LR at step 0, at least 0.
         end_factor: Share of the base LR at the end, at least 0.
         length: Duration of the line; null: to the end of the run.
 
@@ -171,7 +171,7 @@ class Linear(Schedule):
         require_lr(f"{key}.end_factor", self.end_factor)
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         length = _length(span, self.length, key)
         start, end = self.start_factor, self.end_factor
         return lambda k, base_lr: base_lr * (start + (end - start) * (min(k, length) / length))
@@ -181,7 +181,7 @@ class Linear(Schedule):
 class Polynomial(Schedule):
     """lr(k) = lr_end + (base - lr_end) * (1 - k / length)^power.
 
-    From update `length` on it is lr_end.
+    From step `length` on it is lr_end.
 
     Attributes:
         power: Above 0; 1 is a straight line.
@@ -209,7 +209,7 @@ class Polynomial(Schedule):
         return self.lr_end
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         length = _length(span, self.length, key)
 
         def lr(k: int, base_lr: float) -> float:

@@ -24,9 +24,9 @@ class Formula(Schedule):
     """lr(k) = base * formula(t, k, total, steps_per_epoch).
 
     Attributes:
-        formula: Arithmetic in `t` (epochs, fractional), `k` (update), `total` (epochs of the run)
+        formula: Arithmetic in `t` (epochs, fractional), `k` (step), `total` (epochs of the run)
             and `steps_per_epoch`, e.g. `0.5*(1+cos(pi*t/total))`. Its value must be finite and at
-            least 0 at every update. What may stand in it: `expression.compile_expression`.
+            least 0 at every step. What may stand in it: `expression.compile_expression`.
     """
 
     name: str = "formula"
@@ -41,7 +41,7 @@ class Formula(Schedule):
             raise ValueError(f"{key}.formula={self.formula}: {error}") from error
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The formula, checked at every update of the span."""
+        """The formula, checked at every step of the span."""
         expression = compile_expression(self.formula, VARIABLES)
         epoch = float(span.steps_per_epoch)
         total = span.updates / epoch
@@ -53,10 +53,10 @@ class Formula(Schedule):
             try:
                 value = expression(values)
             except (ArithmeticError, ValueError) as error:
-                raise ValueError(f"{key}.formula={self.formula}: at update {k}: {error}") from error
+                raise ValueError(f"{key}.formula={self.formula}: at step {k}: {error}") from error
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(
-                    f"{key}.formula={self.formula}: is {value:g} at update {k}, must be finite "
+                    f"{key}.formula={self.formula}: is {value:g} at step {k}, must be finite "
                     "and at least 0"
                 )
             return value
@@ -68,9 +68,9 @@ class Formula(Schedule):
 
 @dataclass(slots=True, kw_only=True)
 class Phases(Schedule):
-    """Schedules one after the other, each from its own update 0 on the base LR.
+    """Schedules one after the other, each from its own step 0 on the base LR.
 
-    A phase's first update is the first one of its schedule. After the last phase its schedule goes
+    A phase's first step is the first one of its schedule. After the last phase its schedule goes
     on past its end.
 
     Attributes:
@@ -126,7 +126,7 @@ class Phases(Schedule):
             parts.append((start, float(phase.get("factor", 1.0)), curve))
             start += length
         if start > span.updates:
-            span.warn(f"{key}.phases: last {start} updates, the run ends after {span.updates}")
+            span.warn(f"{key}.phases: last {start} steps, the run ends after {span.updates}")
         return lambda k, base_lr: _in_phase(parts, k, base_lr)
 
 

@@ -19,7 +19,7 @@ def _check_momenta(key: str, base_momentum: float, max_momentum: float) -> None:
 class OneCycle(Schedule):
     """One rise to max_lr and one long fall far below the start; the momentum goes the other way.
 
-    With T updates, the LR goes from max_lr / div_factor at update 0 to max_lr at update
+    With T steps, the LR goes from max_lr / div_factor at step 0 to max_lr at step
     pct_start * T - 1, and to max_lr / div_factor / final_div_factor at T - 1, where it stays. With
     three_phase it comes back to the start at 2 * pct_start * T - 2 before the last fall.
 
@@ -65,7 +65,7 @@ class OneCycle(Schedule):
         _check_momenta(key, self.base_momentum, self.max_momentum)
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         last, rise = span.updates - 1, self.pct_start * span.updates
         ends = [rise - 1, 2 * rise - 2, last] if self.three_phase else [rise - 1, last]
         if self.cycle_momentum:
@@ -83,7 +83,7 @@ class OneCycle(Schedule):
         return lr
 
     def _at(self, k: int, ends: list[float], values: list[float]) -> float:
-        """The value at update k of a path through `values`, the i-th of them due at ends[i - 1]."""
+        """The value at step k of a path through `values`, the i-th of them due at ends[i - 1]."""
         start = 0.0
         for number, end in enumerate(ends):
             if k <= end or number == len(ends) - 1:
@@ -109,17 +109,17 @@ MODES: dict[str, Callable[[int, int, float], float]] = {
 class Cyclic(Schedule):
     """Triangles between base_lr and max_lr; the momentum goes the other way.
 
-    A cycle rises for step_size_up updates and falls for step_size_down. Cycles are counted in
-    integers from 0. The height of cycle c at update k is scaled by 1 (`triangular`), 0.5^c
+    A cycle rises for step_size_up steps and falls for step_size_down. Cycles are counted in
+    integers from 0. The height of cycle c at step k is scaled by 1 (`triangular`), 0.5^c
     (`triangular2`) or gamma^k (`exp_range`).
 
     Attributes:
         base_lr: LR at the foot, absolute; null: a tenth of the group's base LR.
         max_lr: LR at the top of the first triangle, absolute; null: the group's base LR.
-        step_size_up: Duration of the rise, at least one update.
+        step_size_up: Duration of the rise, at least one step.
         step_size_down: Duration of the fall; null: as the rise.
         mode: `triangular`, `triangular2` or `exp_range`.
-        gamma: Factor per update of `exp_range`, in (0, 1].
+        gamma: Factor per step of `exp_range`, in (0, 1].
         cycle_momentum: Move the momentum (Adam: beta1) between max_momentum and base_momentum.
         base_momentum: Momentum at the top of the LR, in [0, 1).
         max_momentum: Momentum at its foot, in [0, 1).
@@ -154,7 +154,7 @@ class Cyclic(Schedule):
         return self.base_lr or 0.0
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         up = span.length(self.step_size_up, f"{key}.step_size_up", least=1)
         down = up
         if self.step_size_down is not None:

@@ -21,7 +21,7 @@ class Constant(Schedule):
     name: str = "constant"
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The base LR at every update."""
+        """The base LR at every step."""
         return lambda k, base_lr: base_lr
 
 
@@ -29,10 +29,10 @@ class Constant(Schedule):
 class StepLR(Schedule):
     """lr(k) = base * gamma^floor(k / step_size): a drop at every multiple of step_size.
 
-    The first drop is in force at update `step_size`.
+    The first drop is in force at step `step_size`.
 
     Attributes:
-        step_size: Duration between drops, at least one update.
+        step_size: Duration between drops, at least one step.
         gamma: Factor of each drop, in (0, 1].
 
     Source: torch.optim.lr_scheduler.StepLR.
@@ -48,11 +48,11 @@ class StepLR(Schedule):
         _check_gamma(key, self.gamma)
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         step_size = span.length(self.step_size, f"{key}.step_size", least=1)
         if step_size >= span.updates:
             span.warn(
-                f"{key}.step_size={self.step_size}: is not shorter than the {span.updates} updates "
+                f"{key}.step_size={self.step_size}: is not shorter than the {span.updates} steps "
                 "it decays over, so the LR never drops"
             )
         return lambda k, base_lr: base_lr * self.gamma ** (k // step_size)
@@ -63,7 +63,7 @@ class MultiStep(Schedule):
     """lr(k) = base * gamma^(number of milestones <= k): a drop at each milestone.
 
     Attributes:
-        milestones: Durations from the start, strictly rising, each at least one update.
+        milestones: Durations from the start, strictly rising, each at least one step.
         gamma: Factor of each drop, in (0, 1].
 
     Source: torch.optim.lr_scheduler.MultiStepLR.
@@ -80,7 +80,7 @@ class MultiStep(Schedule):
         require(len(self.milestones) > 0, f"{key}.milestones", [], "a list of at least one")
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         key = f"{key}.milestones"
         milestones = [span.length(value, key, least=1) for value in self.milestones]
         listed = ", ".join(map(str, self.milestones))
@@ -89,7 +89,7 @@ class MultiStep(Schedule):
         for value, milestone in zip(self.milestones, milestones, strict=True):
             if milestone >= span.updates:
                 span.warn(
-                    f"{key}: {value} is at or beyond the end ({span.updates} updates) and "
+                    f"{key}: {value} is at or beyond the end ({span.updates} steps) and "
                     "never takes effect"
                 )
         return lambda k, base_lr: base_lr * self.gamma ** bisect_right(milestones, k)
@@ -101,7 +101,7 @@ class Exponential(Schedule):
 
     Attributes:
         gamma: Factor per `every`, in (0, 1].
-        every: Duration over which the LR falls by `gamma`, at least one update; an epoch unless
+        every: Duration over which the LR falls by `gamma`, at least one step; an epoch unless
             said otherwise, so a gamma keeps its meaning at any batch size.
 
     Source: torch.optim.lr_scheduler.ExponentialLR, which it equals at whole epochs.
@@ -117,6 +117,6 @@ class Exponential(Schedule):
         _check_gamma(key, self.gamma)
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         every = span.length(self.every, f"{key}.every", least=1)
         return lambda k, base_lr: base_lr * self.gamma ** (k / every)

@@ -1,4 +1,4 @@
-"""Lengths in a configuration, turned into whole updates once."""
+"""Lengths in a configuration, turned into whole steps once."""
 
 import re
 from fractions import Fraction
@@ -8,14 +8,14 @@ Duration = int | float | str
 _STEPS = re.compile(r"(\d+) ?steps?")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _EPOCHS = re.compile(r"(\d+(?:\.\d+)?)(?: ?epochs?)?")
-FORMS = 'a number of epochs (5, 2.5), updates ("300 steps") or a share of the run ("10%")'
+FORMS = 'a number of epochs (5, 2.5), steps ("300 steps") or a share of the run ("10%")'
 
 
 def parse(value: Duration, key: str) -> tuple[Fraction, str]:
     """Splits a duration into its exact amount and its unit.
 
     Args:
-        value: 5 or 2.5 (epochs), "300 steps" (updates) or "10%" (share of the run).
+        value: 5 or 2.5 (epochs), "300 steps" (steps) or "10%" (share of the run).
         key: Where the value comes from, for the message.
 
     Returns:

@@ -26,13 +26,13 @@ FALLS: dict[str, Callable[[float], float]] = {
 class WSD(Schedule):
     """Warm-up, stable, decay: from the floor to the base LR, level, and back to the floor.
 
-    The floor is min_factor * base. The warm-up begins at the floor, its first update included; the
-    base is reached at update `warmup`; the floor at warmup + stable + decay, and holds from there.
+    The floor is min_factor * base. The warm-up begins at the floor, its first step included; the
+    base is reached at step `warmup`; the floor at warmup + stable + decay, and holds from there.
 
     Attributes:
         warmup: Duration of the rise; may be 0.
         stable: Duration of the level part; null: what the other two leave of the run.
-        decay: Duration of the fall, at least one update.
+        decay: Duration of the fall, at least one step.
         warmup_shape: `linear`, `cosine` or `1-sqrt`.
         decay_shape: `linear`, `cosine` or `1-sqrt`.
         min_factor: The floor as a share of the base LR, in [0, 1].
@@ -58,7 +58,7 @@ class WSD(Schedule):
         require(0 <= self.min_factor <= 1, f"{key}.min_factor", self.min_factor, "in [0, 1]")
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         warmup = span.length(self.warmup, f"{key}.warmup")
         decay = span.length(self.decay, f"{key}.decay", least=1)
         if self.stable is None:
@@ -69,7 +69,7 @@ class WSD(Schedule):
         top, end = warmup + stable, warmup + stable + decay
         if end > span.updates:
             span.warn(
-                f"{key}.decay={self.decay}: the floor is due at update {end}, the run ends at "
+                f"{key}.decay={self.decay}: the floor is due at step {end}, the run ends at "
                 f"{span.updates}: the decay is cut off before it lands"
             )
         rise, fall, floor = RISES[self.warmup_shape], FALLS[self.decay_shape], self.min_factor
@@ -97,7 +97,7 @@ class HoldLinear(Schedule):
 
     Attributes:
         hold: Duration at the base LR; null: half of the run.
-        decay: Duration of the line, at least one update; null: the rest of the run.
+        decay: Duration of the line, at least one step; null: the rest of the run.
 
     Source: pytorch-CycleGAN-and-pix2pix, models/networks.py, lr_policy "linear".
     """
@@ -107,7 +107,7 @@ class HoldLinear(Schedule):
     decay: Duration | None = None
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         hold = span.length("50%" if self.hold is None else self.hold, f"{key}.hold")
         if self.decay is None:
             decay = span.updates - hold
@@ -116,7 +116,7 @@ class HoldLinear(Schedule):
             decay = span.length(self.decay, f"{key}.decay", least=1)
         if hold + decay > span.updates:
             span.warn(
-                f"{key}.decay={self.decay}: ends at update {hold + decay}, the run at "
+                f"{key}.decay={self.decay}: ends at step {hold + decay}, the run at "
                 f"{span.updates}: the decay is cut off before it lands"
             )
         epoch = span.steps_per_epoch

@@ -22,10 +22,10 @@ class Revision:
 
     Attributes:
         choice: One of `CHOICES`.
-        at: Updates completed when the length was changed.
-        old: Updates of the run before.
-        new: Updates of the run after.
-        held: The update whose LR `hold` keeps where the LR moves once an epoch: the last one at
+        at: Steps completed when the length was changed.
+        old: Steps of the run before.
+        new: Steps of the run after.
+        held: The step whose LR `hold` keeps where the LR moves once an epoch: the last one at
             which it moved. None: the last one of the run, as in checkpoints that lack this field;
             they go on with the LRs that they had.
     """
@@ -53,8 +53,8 @@ def resolve_revised(
 
     Args:
         option: The schedule.
-        steps_per_epoch: Updates in an epoch.
-        updates: Updates of the run as it is planned now.
+        steps_per_epoch: Steps in an epoch.
+        updates: Steps of the run as it is planned now.
         revisions: Every change of the length so far, in order.
         plateau_state: Counters that a plateau goes on from.
 
@@ -124,7 +124,7 @@ def _momentum(
         before: The momentum without this revision.
         anew: The momentum of the curve that the revision has resolved, if it needs one.
         revision: The change.
-        stair: Updates between two moves: 1, or an epoch's.
+        stair: Steps between two moves: 1, or an epoch's.
     """
     at, old = revision.at, revision.old
     if revision.choice in ("hold", "tail"):
@@ -140,7 +140,7 @@ def _momentum(
 def first_difference(
     one: ResolvedSchedule, other: ResolvedSchedule, base_lrs: Sequence[float]
 ) -> int | None:
-    """The first update, up to the smaller end, at which two schedules differ; None: equal."""
+    """The first step, up to the smaller end, at which two schedules differ; None: equal."""
     for k in range(min(one.updates, other.updates)):
         if any(one.lr(k, base) != other.lr(k, base) for base in base_lrs):
             return k

@@ -1,4 +1,4 @@
-"""Schedules that fall with the square root of the update: inverse_sqrt, noam."""
+"""Schedules that fall with the square root of the step: inverse_sqrt, noam."""
 
 import math
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class InverseSqrt(Schedule):
     """lr(k) = base * sqrt(timescale / (k + timescale)).
 
     Attributes:
-        timescale: Duration after which the LR has fallen by sqrt(2), at least one update; null: the
-            length of the warm-up in front, or 10,000 updates without one.
+        timescale: Duration after which the LR has fallen by sqrt(2), at least one step; null: the
+            length of the warm-up in front, or 10,000 steps without one.
 
     Source: big_vision's rsqrt schedule; transformers' get_inverse_sqrt_schedule.
     """
@@ -26,7 +26,7 @@ class InverseSqrt(Schedule):
     timescale: Duration | None = None
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         if self.timescale is None:
             timescale = span.start or DEFAULT_TIMESCALE
         else:
@@ -38,13 +38,13 @@ class InverseSqrt(Schedule):
 class Noam(Schedule):
     """lr(k) = base * d_model^-0.5 * min(n^-0.5, n * warmup^-1.5) with n = k + 1.
 
-    Rises linearly over `warmup` updates and falls with the inverse square root. The published
+    Rises linearly over `warmup` steps and falls with the inverse square root. The published
     curve has base 1: set `optimizer.lr=1`. Its peak, at k = warmup - 1, is
     base / sqrt(d_model * warmup).
 
     Attributes:
         d_model: Width that scales the curve, at least 1.
-        warmup: Duration of the rise, at least one update.
+        warmup: Duration of the rise, at least one step.
 
     Source: Vaswani et al., Attention Is All You Need, 2017 (arXiv 1706.03762), eq. 3.
     """
@@ -59,11 +59,11 @@ class Noam(Schedule):
         require(self.d_model >= 1, f"{key}.d_model", self.d_model, "at least 1")
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The closed form over whole updates."""
+        """The closed form over whole steps."""
         warmup = span.length(self.warmup, f"{key}.warmup", least=1)
         if warmup >= span.updates:
             span.warn(
-                f"{key}.warmup={self.warmup}: is {warmup} updates, the run of {span.updates} never "
+                f"{key}.warmup={self.warmup}: is {warmup} steps, the run of {span.updates} never "
                 "comes to the decay"
             )
         scale = self.d_model**-0.5

@@ -17,7 +17,7 @@ def lint(
 
     Args:
         option: The schedule.
-        resolved: The same in whole updates.
+        resolved: The same in whole steps.
         base_lrs: Name and base LR of each parameter group.
         has_validation: Whether images were kept out of training to choose by.
         key: Where the option stands.
@@ -47,7 +47,7 @@ def lint(
 
 
 def _idle_epoch(resolved: ResolvedSchedule, base_lr: float) -> int | None:
-    """The first epoch in which every update has LR 0."""
+    """The first epoch in which every step has LR 0."""
     steps = resolved.steps_per_epoch
     for start in range(0, resolved.updates, steps):
         if all(resolved.lr(k, base_lr) == 0 for k in range(start, start + steps)):

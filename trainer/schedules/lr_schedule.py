@@ -18,7 +18,7 @@ from trainer.schedules.schedule import ResolvedSchedule, Schedule
 
 
 class LRSchedule(LRScheduler):
-    """Sets an optimizer's LR for the next update, always recomputed from the position.
+    """Sets an optimizer's LR for the next step, always recomputed from the position.
 
     Nothing is derived from the LR in force: no order of loading, no touched group bends the curve.
 
@@ -26,7 +26,7 @@ class LRSchedule(LRScheduler):
         optimizer: Its groups' `initial_lr` (else `lr`) are the base LRs; a group added later
             takes part from the next step on.
         option: The schedule, e.g. `Cosine(eta_min=1e-5)`.
-        steps_per_epoch: Updates in an epoch; 1 if `step` is called once per epoch.
+        steps_per_epoch: Steps in an epoch; 1 if `step` is called once per epoch.
         epochs: Planned length of the run in epochs.
 
     Raises:
@@ -74,11 +74,11 @@ class LRSchedule(LRScheduler):
         return [*self._bases]
 
     def lrs(self, k: int) -> list[float]:
-        """The LR of each group in force for update `k` (0-based)."""
+        """The LR of each group in force for step `k` (0-based)."""
         return [self.resolved.lr(k, base) for base in self.base_lrs]
 
     def momentum(self, k: int) -> float | None:
-        """The momentum in force for update `k`; None unless the schedule cycles it."""
+        """The momentum in force for step `k`; None unless the schedule cycles it."""
         return None if self.resolved.momentum is None else self.resolved.momentum(k)
 
     def _write(self) -> None:
@@ -90,12 +90,12 @@ class LRSchedule(LRScheduler):
                 _set_momentum(group, momentum)
 
     def advance(self) -> None:
-        """Moves on to the next update without writing: a captured update reads a table of LRs."""
+        """Moves on to the next step without writing: a captured step reads a table of LRs."""
         self.last_epoch += 1
         self._last_lr = self.lrs(self.last_epoch)
 
     def step(self, metrics: float | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Moves on to the next update and writes its LR into the optimizer.
+        """Moves on to the next step and writes its LR into the optimizer.
 
         Args:
             metrics: The monitored value at the end of an epoch, for a plateau.
@@ -109,7 +109,7 @@ class LRSchedule(LRScheduler):
         """Shows a plateau the monitored value of the epoch that has just ended.
 
         Returns:
-            Whether the LR of the next update was reduced. Always False without a plateau.
+            Whether the LR of the next step was reduced. Always False without a plateau.
         """
         tracker = self.resolved.plateau
         if tracker is None:
@@ -132,7 +132,7 @@ class LRSchedule(LRScheduler):
         return None if tracker is None else tracker.option.monitored(metrics, tracker.key)
 
     def get_last_lr(self) -> list[float | Any]:
-        """The LR of each group in force for the next update."""
+        """The LR of each group in force for the next step."""
         fresh = self.optimizer.param_groups[len(self._last_lr) :]
         return [*self._last_lr, *(float(group["lr"]) for group in fresh)]
 
@@ -141,7 +141,7 @@ class LRSchedule(LRScheduler):
         return self.get_last_lr()
 
     def table_sha256(self) -> str:
-        """SHA-256 over the LR of every update and group of the run, as float64, as it stands."""
+        """SHA-256 over the LR of every step and group of the run, as float64, as it stands."""
         known = (self.resolved, len(self.plateau_state.reductions), len(self.base_lrs))
         if self._hashed is None or self._hashed[0] != known:
             digest = hashlib.sha256()
@@ -165,16 +165,16 @@ class LRSchedule(LRScheduler):
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Goes on where the saved schedule stood, over the saved number of updates.
+        """Goes on where the saved schedule stood, over the saved number of steps.
 
         Raises:
             ValueError: If this schedule is defined otherwise than the saved one, or gives another
-                LR for any update; nothing was changed then.
+                LR for any step; nothing was changed then.
         """
         _check_definition(state_dict["definition"], dataclasses.asdict(self.option), "scheduler")
         if state_dict["steps_per_epoch"] != self.steps_per_epoch:
             raise ValueError(
-                f"scheduler: was saved with {state_dict['steps_per_epoch']} updates an epoch, "
+                f"scheduler: was saved with {state_dict['steps_per_epoch']} steps an epoch, "
                 f"this run has {self.steps_per_epoch}"
             )
         bases = [float(base) for base in state_dict["base_lrs"]]
@@ -192,7 +192,7 @@ class LRSchedule(LRScheduler):
         lrs = [resolved.lr(position, base) for base in bases[: len(state_dict["last_lr"])]]
         if lrs != state_dict["last_lr"]:
             raise ValueError(
-                f"scheduler: update {position} was saved with LR {state_dict['last_lr']}, this "
+                f"scheduler: step {position} was saved with LR {state_dict['last_lr']}, this "
                 f"schedule gives {lrs}"
             )
         before = self.__dict__.copy()
@@ -218,7 +218,7 @@ class LRSchedule(LRScheduler):
                 smaller end.
 
         Returns:
-            The LRs of the next update before and after, or None where nothing was chosen.
+            The LRs of the next step before and after, or None where nothing was chosen.
 
         Raises:
             ValueError: If the curve would change and `choice` is `error`, or if a `tail` would
@@ -272,7 +272,7 @@ class LRSchedule(LRScheduler):
         choices = "; ".join(f"{name}: {text}" for name, text in CHOICES.items())
         return (
             f"epochs={updates // self.steps_per_epoch}: the run was planned for {old_epochs} "
-            f"epochs, and its schedule would change at update {k} (LR {old_lr:g} -> {new_lr:g}); "
+            f"epochs, and its schedule would change at step {k} (LR {old_lr:g} -> {new_lr:g}); "
             f"say on_horizon_change= one of {choices}"
         )
 

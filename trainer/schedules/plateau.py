@@ -15,7 +15,7 @@ from trainer.schedules.span import Span
 class Plateau(Schedule):
     """Multiplies the LR by `factor` after more than `patience` epochs without improvement.
 
-    The reduction is in force from the update after the metric was observed. A NaN metric counts
+    The reduction is in force from the step after the metric was observed. A NaN metric counts
     as a bad epoch and never becomes the best.
 
     Attributes:

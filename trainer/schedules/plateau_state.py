@@ -7,9 +7,9 @@ from typing import Protocol
 
 @dataclass(slots=True)
 class PlateauState:
-    """torch's counters, and the updates from which on each reduction is in force.
+    """torch's counters, and the steps from which on each reduction is in force.
 
-    With the reductions written down, the LR is a function of the update again: past LRs can be
+    With the reductions written down, the LR is a function of the step again: past LRs can be
     recomputed and compared after a resume.
     """
 
@@ -44,7 +44,7 @@ class PlateauTracker:
     Attributes:
         option: The plateau's parameters.
         state: Its counters; `observe` changes them.
-        warmups: First and last update of each warm-up; the metrics of its epochs are ignored.
+        warmups: First and last step of each warm-up; the metrics of its epochs are ignored.
         key: Where the option stands.
         warn: Notes a doubtful setting, once.
     """
@@ -69,10 +69,10 @@ class PlateauTracker:
 
         Args:
             metric: Its value; NaN is a bad epoch.
-            k: Updates completed, so the next update is `k`.
+            k: Steps completed, so the next step is `k`.
 
         Returns:
-            Whether a reduction is due from update `k` on; `min_lr` or `eps` may leave it out.
+            Whether a reduction is due from step `k` on; `min_lr` or `eps` may leave it out.
         """
         if any(start < k <= end for start, end in self.warmups):
             return False

@@ -1,4 +1,4 @@
-"""What every schedule is: an option that resolves into a pure function of the update."""
+"""What every schedule is: an option that resolves into a pure function of the step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from trainer.schedules.plateau_state import PlateauState, PlateauTracker
 from trainer.schedules.span import Notes, Span
 
 Curve = Callable[[int, float], float]
-"""`curve(k, base_lr)`: the LR in force for update `k` (from 0) of a group with that base LR."""
+"""`curve(k, base_lr)`: the LR in force for step `k` (from 0) of a group with that base LR."""
 
 INTERVALS = ("step", "epoch")
 
@@ -18,7 +18,7 @@ class Schedule:
 
     Attributes:
         name: The option's name, as in `scheduler=<name>`.
-        interval: `step`: the LR moves at every update. `epoch`: at each epoch's first update
+        interval: `step`: the LR moves at every step. `epoch`: at each epoch's first step
             only, the staircase of a scheduler that is stepped once per epoch. Set on the
             outermost schedule.
     """
@@ -56,22 +56,22 @@ class Schedule:
         plateau_state: PlateauState | None = None,
         key: str = "scheduler",
     ) -> "ResolvedSchedule":
-        """Turns every duration into whole updates.
+        """Turns every duration into whole steps.
 
         Args:
-            steps_per_epoch: Updates in an epoch, at least 1.
-            updates: Updates in the whole run, at least 1.
+            steps_per_epoch: Steps in an epoch, at least 1.
+            updates: Steps in the whole run, at least 1.
             plateau_state: Counters that a plateau goes on from; None: fresh ones.
             key: Where the option stands, for messages.
 
         Returns:
-            The LR as a function of the update, and what was noticed on the way.
+            The LR as a function of the step, and what was noticed on the way.
 
         Raises:
             ValueError: If a parameter is out of range.
         """
         if steps_per_epoch < 1 or updates < 1:
-            raise ValueError(f"{key}: a run of {updates} updates has no schedule")
+            raise ValueError(f"{key}: a run of {updates} steps has no schedule")
         self.check(key)
         span = Span(steps_per_epoch, updates, notes=Notes(plateau_state=plateau_state))
         curve = self.curve(span, key)
@@ -86,12 +86,12 @@ OPTIONS: dict[str, type[Schedule]] = {}
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSchedule:
-    """A schedule in whole updates.
+    """A schedule in whole steps.
 
     Attributes:
         curve: The function that preview, training, resume and reports all call.
-        steps_per_epoch: Updates in an epoch.
-        updates: Updates in the whole run.
+        steps_per_epoch: Steps in an epoch.
+        updates: Steps in the whole run.
         notes: Rounded durations, warnings, and the plateau that wants to see the metrics.
     """
 
@@ -101,12 +101,12 @@ class ResolvedSchedule:
     notes: Notes
 
     def lr(self, k: int, base_lr: float) -> float:
-        """The LR in force for update `k` (0-based) of a group with base LR `base_lr`."""
+        """The LR in force for step `k` (0-based) of a group with base LR `base_lr`."""
         return self.curve(k, base_lr)
 
     @property
     def momentum(self) -> Callable[[int], float] | None:
-        """The momentum in force for update k, where the schedule cycles it."""
+        """The momentum in force for step k, where the schedule cycles it."""
         return self.notes.momentum
 
     @property

@@ -15,12 +15,12 @@ class Notes:
     """What comes up while a schedule is resolved, shared by all its parts.
 
     Attributes:
-        rounded: A line for each duration that did not land on a whole update.
+        rounded: A line for each duration that did not land on a whole step.
         warnings: A line for each doubtful setting.
         plateau_state: Counters that a plateau goes on from.
-        warmups: First and last update (W) of each warm-up.
+        warmups: First and last step (W) of each warm-up.
         plateau: Filled by a plateau anywhere in the schedule: who has to see the metrics.
-        momentum: Filled by a schedule that cycles it: the momentum of update k.
+        momentum: Filled by a schedule that cycles it: the momentum of step k.
     """
 
     rounded: list[str] = field(default_factory=list[str])
@@ -33,12 +33,12 @@ class Notes:
 
 @dataclass(slots=True)
 class Span:
-    """A stretch of the run, in whole updates.
+    """A stretch of the run, in whole steps.
 
     Attributes:
-        steps_per_epoch: Updates in an epoch.
-        updates: Updates in this stretch.
-        start: The run's update at which this stretch has its own update 0.
+        steps_per_epoch: Steps in an epoch.
+        updates: Steps in this stretch.
+        start: The run's step at which this stretch has its own step 0.
         notes: What came up so far.
     """
 
@@ -48,15 +48,15 @@ class Span:
     notes: Notes = field(default_factory=Notes)
 
     def length(self, value: Duration, key: str, *, least: int = 0) -> int:
-        """A duration in whole updates, rounded to the nearest.
+        """A duration in whole steps, rounded to the nearest.
 
         Args:
             value: The duration.
             key: Where it comes from, for messages.
-            least: Smallest result allowed, in updates.
+            least: Smallest result allowed, in steps.
 
         Raises:
-            ValueError: If it is not a duration, or shorter than `least` updates.
+            ValueError: If it is not a duration, or shorter than `least` steps.
         """
         amount, unit = parse(value, key)
         if unit == "steps":
@@ -71,11 +71,11 @@ class Span:
             if line not in self.notes.rounded:  # a change of length resolves the option again
                 self.notes.rounded.append(line)
         if updates < least:
-            raise ValueError(f"{key}={value}: is {updates} updates, must be at least {least}")
+            raise ValueError(f"{key}={value}: is {updates} steps, must be at least {least}")
         return updates
 
     def after(self, start: int) -> Span:
-        """The rest of this stretch from its own update `start` on."""
+        """The rest of this stretch from its own step `start` on."""
         return Span(self.steps_per_epoch, self.updates - start, self.start + start, self.notes)
 
     def warn(self, line: str) -> None:

@@ -12,7 +12,7 @@ from trainer.schedules.span import Span
 
 @dataclass(slots=True, kw_only=True)
 class TransformersFormula(Schedule):
-    """Fractions of an update, a warm-up beyond the end, a negative power: what theirs makes of it.
+    """Fractions of a step, a warm-up beyond the end, a negative power: what theirs makes of it.
 
     Attributes:
         kind: transformers' name of the schedule.

@@ -28,10 +28,10 @@ def get_scheduler(
     scheduler_specific_kwargs: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> LRSchedule:
-    """A schedule by transformers' name, stepped once per update, with transformers' values.
+    """A schedule by transformers' name, stepped once per step, with transformers' values.
 
-    Up to the last update the values are transformers' own, and what it refuses is refused; past
-    that update the last one holds, where theirs may climb. `min_lr` and `lr_end` are reached by
+    Up to the last step the values are transformers' own, and what it refuses is refused; past
+    that step the last one holds, where theirs may climb. `min_lr` and `lr_end` are reached by
     every parameter group, where theirs scale with the group's LR.
 
     Args:
@@ -39,8 +39,8 @@ def get_scheduler(
             inverse_sqrt, reduce_lr_on_plateau, cosine_with_min_lr, cosine_warmup_with_min_lr or
             warmup_stable_decay.
         optimizer: Its groups' LRs are the peaks.
-        num_warmup_steps: Updates of linear warm-up from 0; may be a fraction.
-        num_training_steps: Updates of the whole training; may be a fraction.
+        num_warmup_steps: Steps of linear warm-up from 0; may be a fraction.
+        num_training_steps: Steps of the whole training; may be a fraction.
         scheduler_specific_kwargs: Further parameters, as transformers takes them.
         kwargs: The same, given directly.
 
@@ -87,7 +87,7 @@ def get_scheduler(
 
 
 def _count(key: str, steps: float) -> float:
-    """A number of updates: whole if it can be."""
+    """A number of steps: whole if it can be."""
     require(math.isfinite(steps), key, steps, "finite")
     return int(steps) if steps == int(steps) else float(steps)
 
@@ -262,7 +262,7 @@ class _RateCosine(Schedule):
 
 @dataclass(slots=True, kw_only=True)
 class _EarlyCosine(Schedule):
-    """A warm-up and cosine counted from n = k + 1: no update at 0, the floor at the last one."""
+    """A warm-up and cosine counted from n = k + 1: no step at 0, the floor at the last one."""
 
     name: str = "cosine_warmup_with_min_lr"
     warmup: int = 0

@@ -22,17 +22,17 @@ SHAPES: dict[str, Callable[[float, float], float]] = {
 
 @dataclass(slots=True, kw_only=True)
 class Warmup(Schedule):
-    """Raises the LR from start_factor * base at update 0 to the base at update W, then `after`.
+    """Raises the LR from start_factor * base at step 0 to the base at step W, then `after`.
 
-    With W = `warmup` in updates and x = k / W, the factor of the linear shape is
-    start_factor + (1 - start_factor) x. Update W itself always has exactly the base LR. W = 0 is
+    With W = `warmup` in steps and x = k / W, the factor of the linear shape is
+    start_factor + (1 - start_factor) x. Step W itself always has exactly the base LR. W = 0 is
     exactly the inner schedule; a warm-up not shorter than the run is an error.
 
     Attributes:
         warmup: Duration W of the ramp.
-        start_factor: Share of the base LR at update 0, in [0, 1] (above 0 if exponential).
+        start_factor: Share of the base LR at step 0, in [0, 1] (above 0 if exponential).
         shape: `linear`, `cosine`, `exponential`, or `constant` (start_factor until W).
-        clock: `after`: the inner schedule has its own update 0 at W and the remaining length.
+        clock: `after`: the inner schedule has its own step 0 at W and the remaining length.
             `absolute`: it counts from the start of the run.
         after: The inner schedule.
 
@@ -73,11 +73,11 @@ class Warmup(Schedule):
         return self.after.floor()
 
     def curve(self, span: Span, key: str) -> Curve:
-        """The ramp up to update W, the inner schedule behind it."""
+        """The ramp up to step W, the inner schedule behind it."""
         warmup = span.length(self.warmup, f"{key}.warmup")
         if warmup >= span.updates:
             raise ValueError(
-                f"{key}.warmup={self.warmup}: is {warmup} updates, must be shorter than the run "
+                f"{key}.warmup={self.warmup}: is {warmup} steps, must be shorter than the run "
                 f"of {span.updates}"
             )
         shift = warmup if self.clock == "after" else 0

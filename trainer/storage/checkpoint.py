@@ -28,7 +28,7 @@ KEYS = {
     "fingerprint",
     "environment",
 }
-WHOLE = ("epoch", "step_in_epoch", "step")  # of the progress: numbers of epochs and updates
+WHOLE = ("epoch", "step_in_epoch", "step")  # of the progress: numbers of epochs and steps
 ROW = {"epoch", "step", "lr", "total_seconds", "time"}  # what every row of the history has
 
 
@@ -60,7 +60,7 @@ def save(
     Args:
         folder: The run folder.
         state: Plain Python values and tensors.
-        step: Completed updates.
+        step: Completed steps.
         keep_last: Newest commits that stay.
         best: Whether these are the best weights so far.
 
@@ -75,7 +75,7 @@ def save(
     content = files.sealed(buffer.getvalue())
     path = run_folder.step_file(folder, step)
     files.make_folder(path.parent)
-    # The step file comes last: it is what a resume goes by. A kill before it repeats the updates
+    # The step file comes last: it is what a resume goes by. A kill before it repeats the steps
     # since the commit before, and they write the same two files again.
     if best:
         files.write(run_folder.best_file(folder), content)
@@ -86,7 +86,7 @@ def save(
 
 
 def rotate(folder: Path, step: int, keep_last: int) -> None:
-    """Removes all commits but the newest up to an update; a newer one is damaged, and stays."""
+    """Removes all commits but the newest up to a step; a newer one is damaged, and stays."""
     newest = run_folder.step_file(folder, step)
     for old in [path for path in run_folder.checkpoints(folder) if path <= newest][keep_last:]:
         with contextlib.suppress(OSError):  # the next commit tries again

@@ -25,7 +25,7 @@ RESULTS = (
 COPIES = (run_folder.best_file(Path()).name, run_folder.last_file(Path()).name)
 
 Point = tuple[str, int, float]
-"""Tag, completed updates, value."""
+"""Tag, completed steps, value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,4 +199,4 @@ def _compare_views(one: Path, other: Path) -> Difference | None:
 
 def _position(state: Mapping[str, Any]) -> str:
     progress = state["progress"]
-    return f"epoch {progress['epoch']}, update {progress['step']}"
+    return f"epoch {progress['epoch']}, step {progress['step']}"

@@ -19,7 +19,7 @@ PLUGINS = {
     ("hydra/launcher", "submitit_slurm"): "hydra_plugins.hydra_submitit_launcher",
     ("hydra/sweeper", "optuna"): "hydra_plugins.hydra_optuna_sweeper",
 }
-# A run can be stopped and resumed at any update, so a job may be long and be requeued often.
+# A run can be stopped and resumed at any step, so a job may be long and be requeued often.
 DEFAULTS = {
     "submitit_local": {"timeout_min": 1440},
     "submitit_slurm": {"timeout_min": 1440, "max_num_timeout": 100},

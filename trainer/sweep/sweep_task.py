@@ -109,7 +109,7 @@ def _preemptible(
 ) -> Outcome:
     """A job under submitit: its signal commits first, then submitit puts the job back in the queue.
 
-    Left alone, submitit would leave in the middle of an update.
+    Left alone, submitit would leave in the middle of a step.
     """
     name = os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2")
     number_of_signal = signal.Signals[f"SIG{name}"]

@@ -87,7 +87,7 @@ class Commits:
         """The state on the host, and what says that the device has sent it all."""
         if self._stream is None:
             return _copied(state, torch.Tensor.clone), None
-        # Copied on the device first, so that the next update need not wait for the bus.
+        # Copied on the device first, so that the next step need not wait for the bus.
         staged, stream = _copied(state, torch.Tensor.clone), self._stream
         stream.wait_stream(torch.cuda.current_stream(stream.device))
 

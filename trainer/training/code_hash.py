@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent.parent
 # The loop, and what it is built from: everything that these import counts.
 ROOTS = ("training.preparation", "training.loop", "training.final_test")
-# They only write, show or keep what was computed: no update or evaluation takes anything from them.
+# They only write, show or keep what was computed: no step or evaluation takes anything from them.
 LEFT_OUT = ("cli.", "storage.", "config.saved", "training.checkpoint_thread", "training.code_hash",
             "training.event_file", "training.logs", "training.record", "training.signals",
             "training.summary")  # fmt: skip

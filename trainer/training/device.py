@@ -71,7 +71,7 @@ def choose_engine(
     """`eager` or `graph`: what `engine=<engine>` means for a run.
 
     Raises:
-        ValueError: If `graph` is asked for where an update cannot be captured; names the reason.
+        ValueError: If `graph` is asked for where a step cannot be captured; names the reason.
     """
     reason = None
     if device.type != "cuda":

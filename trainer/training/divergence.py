@@ -26,7 +26,7 @@ class FiniteWatch:
     last_good: Callable[[], str]
 
     def watch(self) -> float | None:
-        """Starts or takes in a reading of the losses, every `log.every_steps` updates.
+        """Starts or takes in a reading of the losses, every `log.every_steps` steps.
 
         Returns:
             The newest loss, where a reading has arrived.
@@ -36,7 +36,7 @@ class FiniteWatch:
         """
         done, together = self.run.progress.step_in_epoch, self.run.peers.count > 1
         due = done % self.run.config.log.every_steps == 0
-        # When a copy arrives differs from process to process, but they must stop at one update.
+        # When a copy arrives differs from process to process, but they must stop at one step.
         reading = self.reader.wait() if together and due else None
         if due:
             self.reader.request(done)
@@ -59,13 +59,13 @@ class FiniteWatch:
         losses = self.reader.read(run.progress.step_in_epoch)
         if (bad := first_non_finite(losses)) is not None:
             self._stop_at(bad)
-        # The newest update may have spoilt the weights, which no loss has shown yet.
+        # The newest step may have spoilt the weights, which no loss has shown yet.
         slots = [value for state in run.optimizer.state.values() for value in state.values()]
         held = [*run.model.state_dict().values(), *slots]
         floats = [t for t in held if isinstance(t, torch.Tensor) and t.is_floating_point()]
         if not torch.stack([t.isfinite().all().to(run.device) for t in floats]).all():
             raise FloatingPointError(
-                f"the weights, or what the optimizer keeps, are not finite after update "
+                f"the weights, or what the optimizer keeps, are not finite after step "
                 f"{run.progress.step - 1} with LR {run.history.lrs[-1][0]:g}; {self.last_good()}"
             )
 
@@ -84,7 +84,7 @@ class FiniteWatch:
         loss = float(self.reader.read(run.progress.step_in_epoch)[place])
         lr = run.history.lrs[k][0]
         raise FloatingPointError(
-            f"the loss is {loss} at update {k} (epoch {run.progress.epoch + 1}, step {place}) with "
+            f"the loss is {loss} at step {k} (epoch {run.progress.epoch + 1}, step {place}) with "
             f"LR {lr:g}; {self.last_good()}; a lower optimizer.lr, a longer warm-up or clip_norm "
             "helps"
         )

@@ -19,7 +19,7 @@ from trainer.storage import files
 from trainer.training.history import History, Row
 
 Point = tuple[str, int, float, float]
-"""Tag, completed updates, value, wall-clock time."""
+"""Tag, completed steps, value, wall-clock time."""
 
 
 class EventFile:
@@ -31,8 +31,8 @@ class EventFile:
     Args:
         path: The folder that TensorBoard reads.
         lr_tags: Tag of each parameter group's LR.
-        steps_per_epoch: Updates in an epoch.
-        every_steps: Updates between two points of the LR.
+        steps_per_epoch: Steps in an epoch.
+        every_steps: Steps between two points of the LR.
     """
 
     def __init__(
@@ -92,10 +92,10 @@ class EventFile:
         self._file = None
 
     def _points(self, history: History) -> Iterator[Point]:
-        """The points that are not in the file yet, in order of the updates."""
+        """The points that are not in the file yet, in order of the steps."""
         times = {int(row["step"]): row["time"] for row in history.rows}
         moment = time.time()
-        for k in range(len(history.lrs) - 1, self._lrs - 1, -1):  # an update's time is its epoch's
+        for k in range(len(history.lrs) - 1, self._lrs - 1, -1):  # a step's time is its epoch's
             moment = times.get(k + 1, moment)
             times[k + 1] = moment
         left = iter(history.rows[self._rows :])

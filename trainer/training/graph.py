@@ -1,6 +1,6 @@
-"""The update and the evaluation as CUDA graphs: one launch instead of a hundred.
+"""The step and the evaluation as CUDA graphs: one launch instead of a hundred.
 
-What is captured is the very `Update` that runs eagerly. Everything that changes from one update to
+What is captured is the very `Update` that runs eagerly. Everything that changes from one step to
 the next (the place in the epoch, the rows of the epoch table, the LR) is read from device memory at
 a fixed place; a Python number or a new tensor would be frozen into the graph.
 """
@@ -38,14 +38,14 @@ class CaptureFailed(NotCapturable):
 
 
 class StaticUpdate:
-    """An update that reads its batch and its LR from fixed places on the device.
+    """A step that reads its batch and its LR from fixed places on the device.
 
     Args:
-        update: The update; its optimizer's LRs are tensors.
+        update: The step; its optimizer's LRs are tensors.
         loader: Holds images and epoch table.
         scheduler: Gives the LRs of an epoch.
         sums: Of the epoch under way; knows the place in it.
-        steps_per_epoch: Updates in an epoch.
+        steps_per_epoch: Steps in an epoch.
         images: Images in an epoch.
     """
 
@@ -100,7 +100,7 @@ class StaticUpdate:
     def rehearse(self, size: int) -> None:
         """Trains on the first images of the epoch, wherever the run stands in it.
 
-        What is left of the epoch may be shorter than a warm-up: an update past its end would read
+        What is left of the epoch may be shorter than a warm-up: a step past its end would read
         past the end of the tables.
         """
         self.sums.step.zero_()
@@ -111,7 +111,7 @@ class GraphEngine:
     """Replays a captured `StaticUpdate`, one graph for each batch size that occurs.
 
     Args:
-        static: The update.
+        static: The step.
     """
 
     def __init__(self, static: StaticUpdate) -> None:
@@ -125,7 +125,7 @@ class GraphEngine:
             self._graphs = self._capture()
 
     def train_on(self, step: int) -> None:
-        """Trains on batch `step` of the epoch and moves the schedule on to the next update."""
+        """Trains on batch `step` of the epoch and moves the schedule on to the next step."""
         self._graphs[self.static.size(step)].replay()
         self.static.scheduler.advance()  # the device has the epoch's LRs already
 
@@ -256,9 +256,9 @@ def _never_waiting() -> Generator[None]:
 
 @contextlib.contextmanager
 def unchanged(update: Update, sums: EpochSums) -> Generator[None]:
-    """Puts back, in place, whatever running an update changes.
+    """Puts back, in place, whatever running a step changes.
 
-    What the optimizer makes at its first update (Adam's moments) is zeroed: it would have begun at
+    What the optimizer makes at its first step (Adam's moments) is zeroed: it would have begun at
     zero.
     """
     scaler = update.scaler.state_dict()
@@ -286,7 +286,7 @@ def _put_back(
 
 
 def _places(update: Update, sums: EpochSums) -> Iterator[tuple[object, torch.Tensor]]:
-    """Every tensor that an update writes, under a name."""
+    """Every tensor that a step writes, under a name."""
     yield from _tensors(update.model)
     if update.average is not None:
         for name, value in _tensors(update.average.model):

@@ -13,11 +13,11 @@ class Progress:
 
     Attributes:
         epoch: Epochs completed.
-        step_in_epoch: Updates completed in the epoch under way.
-        step: Updates completed.
+        step_in_epoch: Steps completed in the epoch under way.
+        step: Steps completed.
         seconds: Time spent, over all its interruptions.
-        train_seconds: Time that the updates of the epoch under way took.
-        skipped_updates: Updates that the GradScaler left out, epoch under way excluded.
+        train_seconds: Time that the steps of the epoch under way took.
+        skipped_updates: Steps that the GradScaler left out, epoch under way excluded.
     """
 
     epoch: int = 0
@@ -28,7 +28,7 @@ class Progress:
     skipped_updates: int = 0
 
     def advance(self) -> None:
-        """One more update is done."""
+        """One more step is done."""
         self.step_in_epoch += 1
         self.step += 1
 
@@ -60,8 +60,8 @@ class History:
     Attributes:
         rows: One per evaluated epoch, as in `metrics.jsonl`, plus `time` (seconds since 1970)
             and `total_seconds` (spent on the run so far).
-        lrs: The LR of each update as it was in force, one value per parameter group.
-        momenta: The momentum of each update, where the schedule cycles it.
+        lrs: The LR of each step as it was in force, one value per parameter group.
+        momenta: The momentum of each step, where the schedule cycles it.
     """
 
     rows: list[Row] = field(default_factory=list[Row])

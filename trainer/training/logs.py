@@ -78,8 +78,8 @@ class Views:
     Args:
         folder: The run folder.
         group_names: Name of each parameter group.
-        steps_per_epoch: Updates in an epoch.
-        every_steps: Updates between two LR points in TensorBoard.
+        steps_per_epoch: Steps in an epoch.
+        every_steps: Steps between two LR points in TensorBoard.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class Training:
     def start(
         run: Run, record: Record | NoRecord, stop: StopRequest, *, changed: bool = False
     ) -> "Training":
-        """Gets ready for the next update; a new or changed run commits here."""
+        """Gets ready for the next step; a new or changed run commits here."""
         training = Training(
             run=run,
             agreement=Agreement(stop, run.peers, every=EVERY if run.device.type == "cuda" else 1),
@@ -98,7 +98,7 @@ class Training:
         self.record.wait()
 
     def train_epoch(self) -> None:
-        """The updates of the epoch under way."""
+        """The steps of the epoch under way."""
         run, progress, config = self.run, self.run.progress, self.run.config
         title = f"epoch {progress.epoch + 1}/{config.epochs}"
         done, steps = progress.step_in_epoch, run.steps_per_epoch
@@ -111,7 +111,7 @@ class Training:
             run.history.lrs.append([*run.scheduler.get_last_lr()])
             if (momentum := run.scheduler.momentum(progress.step)) is not None:
                 run.history.momenta.append(momentum)
-            run.engine.train_on(step)  # and the LR of the next update
+            run.engine.train_on(step)  # and the LR of the next step
             progress.advance()
             bar.advance()
             if (loss := self.finite.watch()) is not None:

@@ -11,7 +11,7 @@ class LossReader:
     """Copies the losses to the host asynchronously, one reading outstanding at most.
 
     Args:
-        losses: `(steps_per_epoch,)` float32 on the device, filled update by update.
+        losses: `(steps_per_epoch,)` float32 on the device, filled step by step.
         peers: The processes that each have a part of every loss.
     """
 
@@ -24,7 +24,7 @@ class LossReader:
         self._pending = 0
 
     def request(self, done: int) -> None:
-        """Starts copying the losses of the first `done` updates, unless a copy is under way."""
+        """Starts copying the losses of the first `done` steps, unless a copy is under way."""
         if self._pending:
             return
         self._host.copy_(self.peers.sum(self.losses), non_blocking=True)
@@ -49,7 +49,7 @@ class LossReader:
         return float(self._host[done - 1]), first_non_finite(self._host[:done])
 
     def read(self, done: int) -> torch.Tensor:
-        """The losses of the first `done` updates, `(done,)` float32; waits for the device."""
+        """The losses of the first `done` steps, `(done,)` float32; waits for the device."""
         self._pending = 0
         return self.peers.sum(self.losses)[:done].cpu()
 

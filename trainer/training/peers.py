@@ -1,6 +1,6 @@
 """What the processes of one run say to each other, on `torch.distributed`.
 
-Each takes the same updates at the same time: what one of them decides alone (to stop, to commit) it
+Each takes the same steps at the same time: what one of them decides alone (to stop, to commit) it
 must not do alone, or the others wait for it for ever.
 """
 

@@ -67,7 +67,7 @@ def capture(run: Run) -> None:
     engine, evaluator = run.engine, run.evaluator
     if not isinstance(engine, GraphEngine) or run.progress.epoch >= run.config.epochs:
         return
-    what = "an update"
+    what = "a step"
     try:
         engine.begin(run.table(run.progress.epoch))
         what = "the evaluation"
@@ -77,7 +77,7 @@ def capture(run: Run) -> None:
         said = f"engine={run.config.engine}: {what} cannot be captured: {error}"
         if run.config.engine == "graph":
             raise ValueError(f"{said}; engine=auto takes eager") from error
-        whole = what == "an update" or isinstance(error, CaptureFailed)
+        whole = what == "a step" or isinstance(error, CaptureFailed)
         log.warning("warning: %s; %s eagerly", said, "the run goes on" if whole else "it runs")
         log.info("not captured", exc_info=error, extra=FILE_ONLY)
         if whole:
@@ -136,7 +136,7 @@ def _built(
     if changed is not None:
         before, after = changed
         log.info(
-            "the run now has %d epochs (on_horizon_change=%s): the LR of the next update was %s, "
+            "the run now has %d epochs (on_horizon_change=%s): the LR of the next step was %s, "
             "is %s",
             config.epochs,
             config.on_horizon_change,
@@ -183,7 +183,7 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
         run.precision,
     )
     log.info(
-        "%s, lr %g, batch %d, %d epochs of %d updates",
+        "%s, lr %g, batch %d, %d epochs of %d steps",
         config.optimizer.name,
         config.optimizer.lr,
         config.batch_size,
@@ -219,7 +219,7 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
             )
         for line in commit.damaged:
             log.warning("warning: passed over: %s", line)
-        log.info("resumed from %s at update %d", commit.path, run.progress.step)
+        log.info("resumed from %s at step %d", commit.path, run.progress.step)
         here = run.environment()
         for name, value in commit.state["environment"].items():
             if value != here.get(name):

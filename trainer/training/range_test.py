@@ -1,4 +1,4 @@
-"""The learning-rate range test: the loss of a few hundred updates while the LR rises."""
+"""The learning-rate range test: the loss of a few hundred steps while the LR rises."""
 
 import copy
 import itertools
@@ -13,16 +13,16 @@ from trainer.training.preparation import prepare
 
 SMOOTHING = 0.98  # fastai's; about the last 50 losses count
 DIVERGED = 4.0  # times the best smoothed loss; fastai's
-SETTLING = 10  # first updates, whose smoothed loss is hardly smoothed; fastai's
+SETTLING = 10  # first steps, whose smoothed loss is hardly smoothed; fastai's
 
 
 @dataclass(slots=True, kw_only=True)
 class Rise(Schedule):
-    """lr(k) = base * factor^(k / (updates - 1)): from the base LR to `factor` times as much.
+    """lr(k) = base * factor^(k / (steps - 1)): from the base LR to `factor` times as much.
 
     Attributes:
         factor: Last LR over first.
-        updates: Updates of the test.
+        updates: Steps of the test.
 
     Source: Smith, Cyclical Learning Rates for Training Neural Networks, 2017 (arXiv 1506.01186),
     section 3.3, which raises the LR linearly; exponentially as in fastai.
@@ -43,11 +43,11 @@ class RangeTest:
     """What a range test saw.
 
     Attributes:
-        lrs: The LR of each update, of a group with `lr_scale` 1.
-        losses: The mean loss of each batch, before the update.
+        lrs: The LR of each step, of a group with `lr_scale` 1.
+        losses: The mean loss of each batch, before the step.
         smoothed: The same, averaged over the past.
         diverged: Whether it ended because the loss had run away.
-        skipped: Updates that the GradScaler left out.
+        skipped: Steps that the GradScaler left out.
     """
 
     lrs: list[float]
@@ -58,7 +58,7 @@ class RangeTest:
 
     @property
     def lowest(self) -> int:
-        """The update with the lowest smoothed loss."""
+        """The step with the lowest smoothed loss."""
         finite = [loss if math.isfinite(loss) else math.inf for loss in self.smoothed]
         return min(range(len(finite)), key=finite.__getitem__)
 
@@ -106,14 +106,14 @@ def run_range_test(
 ) -> RangeTest:
     """Trains with a rising LR until the loss runs away; writes nothing.
 
-    Batches, update, precision and engine are those of a training with this configuration.
+    Batches, step, precision and engine are those of a training with this configuration.
 
     Args:
         config: The training; its LR and schedule are left out.
-        lowest: LR of the first update.
+        lowest: LR of the first step.
         highest: LR of the last.
         updates: How many, at least 3.
-        shown: Called with the smoothed loss of each update.
+        shown: Called with the smoothed loss of each step.
 
     Raises:
         ValueError: If configuration and machine do not fit.
@@ -133,7 +133,7 @@ def run_range_test(
             run.engine.begin(run.augmentation.table(config.seed, epoch, images))
         lrs.append(run.scheduler.resolved.lr(k, lowest))
         run.engine.train_on(step)
-        # Waits for the device at every update: a test that runs away has to be seen to.
+        # Waits for the device at every step: a test that runs away has to be seen to.
         losses.append(float(run.sums.losses[step]))
         smoothed.append(smooth(losses[-1], smoothed, k))
         shown(smoothed[-1])
@@ -155,8 +155,8 @@ def smooth(loss: float, before: Sequence[float], k: int) -> float:
     """The average of the losses 0..k, each older one counting 0.98 times as much.
 
     Args:
-        loss: Of update k.
-        before: The averages of the updates before.
+        loss: Of step k.
+        before: The averages of the steps before.
         k: From 0.
 
     Source: Kingma and Ba, Adam, 2015 (arXiv 1412.6980), section 3: exponential average, its bias

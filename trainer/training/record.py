@@ -192,7 +192,7 @@ def epoch_line(row: Mapping[str, float], split: str, epochs: int, task: Task) ->
         line += f"  {split} loss {row[f'{split}/loss']:.4f} {score} {evaluated}"
     line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} {task.examples}/s"
     if row["skipped_updates"]:
-        line += f"  {int(row['skipped_updates'])} updates skipped"
+        line += f"  {int(row['skipped_updates'])} steps skipped"
     return line
 
 

@@ -43,10 +43,10 @@ class Run:
         optimizer: With the LR in force in each group.
         scheduler: Writes that LR.
         scaler: Enabled for fp16 only.
-        update: One update.
-        engine: Carries the updates out.
+        update: One step.
+        engine: Carries the steps out.
         sums: Of the epoch under way.
-        steps_per_epoch: Updates in an epoch.
+        steps_per_epoch: Steps in an epoch.
         progress: Where it stands.
         history: What the logs show.
         peers: The processes that train it together.
@@ -179,6 +179,6 @@ class Run:
         for k, recorded in enumerate(self.history.lrs):
             if (computed := self.scheduler.lrs(k)) != recorded:
                 raise ValueError(
-                    f"scheduler: update {k} was trained with LR {recorded}, the schedule now "
+                    f"scheduler: step {k} was trained with LR {recorded}, the schedule now "
                     f"gives {computed}"
                 )

@@ -102,7 +102,7 @@ def carry_out(
         record.finish(**final)
     except Stopped as stopped:
         step = run.progress.step
-        log.warning("stopped by %s after update %d; resume=%s goes on", stopped, step, folder)
+        log.warning("stopped by %s after step %d; resume=%s goes on", stopped, step, folder)
         record.note_end("stopped")
         raise
     except SystemExit as error:  # a library's

@@ -1,4 +1,4 @@
-"""One wish to stop, granted by all processes at the same update."""
+"""One wish to stop, granted by all processes at the same step."""
 
 import torch
 import torch.distributed as dist
@@ -6,7 +6,7 @@ import torch.distributed as dist
 from trainer.cli.signals import Stopped, StopRequest
 from trainer.training.peers import Peers
 
-# Updates between two questions where an update takes less than the asking. The answer is read
+# Steps between two questions where a step takes less than the asking. The answer is read
 # one question later, when it has long arrived.
 EVERY = 16
 
@@ -17,7 +17,7 @@ class Agreement:
     Args:
         stop: This process's own wish.
         peers: The processes.
-        every: Updates between two questions; 1: each update waits for its answer.
+        every: Steps between two questions; 1: each step waits for its answer.
     """
 
     def __init__(self, stop: StopRequest, peers: Peers, *, every: int) -> None:
@@ -28,7 +28,7 @@ class Agreement:
         self._asked: tuple[torch.Tensor, dist.Work | None] | None = None
 
     def at_update(self) -> int | None:
-        """The signal to stop for, after each update; None: go on."""
+        """The signal to stop for, after each step; None: go on."""
         if self.peers.count == 1:
             return self.stop.signal
         if self.every == 1:

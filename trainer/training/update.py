@@ -1,4 +1,4 @@
-"""One update, written once."""
+"""One step, written once."""
 
 import contextlib
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ class EpochSums:
     """What an epoch adds up on the device, read by the host when it wants.
 
     Attributes:
-        step: int64: updates completed in the epoch. On the device, because a captured update reads
+        step: int64: steps completed in the epoch. On the device, because a captured step reads
             its place from it.
         losses: `(steps_per_epoch,)` float32: the mean loss of each batch so far, else 0; of several
             processes, each one's part of it.
         score: float64: what the objective counts, for classes the images classified rightly as
             they were trained on.
-        skipped: int64: updates left out by the GradScaler.
+        skipped: int64: steps left out by the GradScaler.
     """
 
     step: torch.Tensor
@@ -66,7 +66,7 @@ class EpochSums:
         self.skipped.zero_()
 
     def total(self, peers: Peers = ALONE) -> dict[str, torch.Tensor]:
-        """Copies on the CPU, summed over the processes, all of which skip the same updates."""
+        """Copies on the CPU, summed over the processes, all of which skip the same steps."""
         return {
             "losses": peers.sum(self.losses).cpu().clone(),
             "score": peers.sum(self.score).cpu().clone(),
@@ -76,7 +76,7 @@ class EpochSums:
     def load_state_dict(
         self, state: dict[str, torch.Tensor], step: int, peers: Peers = ALONE
     ) -> None:
-        """Goes on from a total, after `step` updates of the epoch; the first process keeps it."""
+        """Goes on from a total, after `step` steps of the epoch; the first process keeps it."""
         self.step.fill_(step)
         if peers.leads:
             self.losses.copy_(state["losses"])
@@ -177,14 +177,14 @@ class Update:
 
 
 class Engine(Protocol):
-    """Carries out the updates of an epoch."""
+    """Carries out the steps of an epoch."""
 
     def begin(self, table: EpochTable) -> None:
         """An epoch, or what is left of it, is about to be trained."""
         ...
 
     def train_on(self, step: int) -> None:
-        """Trains on batch `step` of the epoch and moves the schedule on to the next update."""
+        """Trains on batch `step` of the epoch and moves the schedule on to the next step."""
         ...
 
 
@@ -192,7 +192,7 @@ class EagerEngine:
     """Launches one operation after the other: the reference for every other engine.
 
     Args:
-        update: The update.
+        update: The step.
         loader: Cuts the batches.
         scheduler: Writes the LR.
         sums: Of the epoch under way.
@@ -212,7 +212,7 @@ class EagerEngine:
         self._table = table
 
     def train_on(self, step: int) -> None:
-        """Trains on batch `step` of the epoch and moves the schedule on to the next update."""
+        """Trains on batch `step` of the epoch and moves the schedule on to the next step."""
         if self._table is None:
             raise RuntimeError("begin comes first")
         self.update(*self.loader.batch(self._table, step), self.sums)

@@ -10,13 +10,13 @@ from torch import nn
 class WeightAverage:
     """The exponential moving average of a model's weights, kept on its device.
 
-    After each update `average = decay * average + (1 - decay) * weights`, beginning with the
+    After each step `average = decay * average + (1 - decay) * weights`, beginning with the
     initial weights. Running statistics of batch norms are averaged likewise, so that they belong to
     the averaged weights; integer buffers are copied.
 
     Args:
         model: What is trained; its parameters and buffers must stay where they are.
-        decay: In (0, 1); 0.999 remembers about 1000 updates.
+        decay: In (0, 1); 0.999 remembers about 1000 steps.
 
     Source: Polyak and Juditsky, 1992; Tarvainen and Valpola, 2017 (arXiv 1703.01780), eq. 1; the
     numbers are those of torch.optim.swa_utils.get_ema_multi_avg_fn.
