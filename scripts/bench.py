@@ -81,9 +81,7 @@ def run_suite(name: str, options: argparse.Namespace) -> int:
         setting = Setting.of(options, folder)
         result: Row = {"suite": name, "compares": about, **circumstances(options.device)}
         result |= {"data": setting.data_name, "busy_before": busy()}
-        result["blocks"] = (
-            f"{options.repeats} x 2 of {options.steps} steps of {setting.batch_size}"
-        )
+        result["blocks"] = f"{options.repeats} x 2 of {options.steps} steps of {setting.batch_size}"
         print(*(f"{key}: {value}" for key, value in result.items()), sep="\n", flush=True)
         if (share := result["busy_before"]) is not None and share > 0.2:
             print("warning: the processors are busy with other work: trust no time of this run")

@@ -234,7 +234,7 @@ def test_writing_is_timed_with_and_without(setting: Setting) -> None:
         "epoch, logs and checkpoint",
     ]
     commits = {row["name"]: row["median_ms"] for row in result["tables"]["commits"]}
-    ratio = commits["commit, epoch 1"] / commits["bare write + fsync"]
+    ratio = commits["checkpoint, epoch 1"] / commits["bare write + fsync"]
     assert result["figures"][0]["value"] == pytest.approx(ratio)
     assert not (setting.folder / "bare" / "metrics.jsonl").read_text()
     assert len((setting.folder / "all" / "metrics.jsonl").read_text().splitlines()) == 3

@@ -22,7 +22,7 @@ from trainer.inference.places import resolve
 from trainer.inference.trained import load_trained
 from trainer.optimizers.build import place_lrs
 from trainer.training.build import build_run
-from trainer.training.checkpoint_thread import Commits
+from trainer.training.checkpoint_thread import CheckpointThread
 from trainer.training.graph import CapturedEvaluator, GraphEngine
 from trainer.training.range_test import run_range_test
 from trainer.training.run import Run
@@ -251,7 +251,7 @@ def test_the_lr_in_force_is_the_schedules(tmp_path: Path) -> None:
 def test_a_commit_does_not_see_what_comes_after_it() -> None:
     run = built()
     trained(run, 1)
-    commits, seen = Commits(run.device), list[dict[str, Any]]()
+    commits, seen = CheckpointThread(run.device), list[dict[str, Any]]()
     expected = {name: value.clone() for name, value in run.model.state_dict().items()}
     commits.begin(run.state_dict(), seen.append, lambda: None)
     run.sums.clear()

@@ -150,7 +150,7 @@ def test_a_resume_that_forgot_one_thing_would_be_noticed(
         assert process.err.splitlines()[-1].startswith("trainer: error: "), process.err
 
 
-def _fresh_state(commit: checkpoint.Commit) -> dict[str, object]:
+def _fresh_state(commit: checkpoint.Checkpoint) -> dict[str, object]:
     """What a run would hold that has not taken over anything."""
     from trainer.config.saved import to_object, typed
 

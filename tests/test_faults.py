@@ -126,7 +126,7 @@ def test_a_call_that_fails_costs_no_commit_and_is_named(
             return False
         path = Path(hit[1].replace(files.PARTIAL, ""))
         name = path.name.removeprefix(".") if files.PARTIAL in hit[1] else path.name
-        rotation = hit[0] == "unlink" and "step_" in name  # the next commit tries again
+        rotation = hit[0] == "unlink" and "step_" in name  # the next checkpoint tries again
         hydra = ".hydra" in hit[1] and "Hydra's record of the run" in said
         assert name in said or rotation or hydra, (hit, said)
         if code == 0:
@@ -161,7 +161,7 @@ def test_a_log_that_fails_once_is_complete_at_the_next_commit(
 
 
 def _calls_to(folder: Path, view: str) -> list[str]:
-    """The calls up to and including the first row's append to a view."""
+    """The calls up to and including the first row's append to a log."""
     trial = folder / "trial"
     trial.mkdir()
     watch = Fault(trial / "run" / view, 0, faults.LOG_ONLY, trial / "journal")
@@ -183,7 +183,7 @@ def test_a_log_that_stays_broken_is_named_at_the_end_and_made_up_for(
     assert last.startswith("trainer: error: ")
     assert view in last
     assert "No space left on device" in last
-    assert "trained and committed to its end: resume=" in last
+    assert "trained and saved to its end: resume=" in last
     train(RUN, tmp_path)
     assert_equal_runs(untouched, tmp_path / "run")
 

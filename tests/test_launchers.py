@@ -82,7 +82,7 @@ def test_a_stop_of_the_sweep_reaches_its_jobs_and_starts_no_more(tmp_path: Path)
     wait_until(lambda: training(sweep / "0"), process)
     process.kill(signal.SIGTERM)
     assert process.code() == 143, process.err
-    assert "SIGTERM: the jobs that run (1) commit and stop" in process.err
+    assert "SIGTERM: the jobs that run (1) save and stop" in process.err
     assert statuses(sweep) == ["stopped", *["waiting"] * 4]
     assert json.loads((sweep / "0" / "summary.json").read_text())["status"] == "stopped"
 

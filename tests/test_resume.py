@@ -65,7 +65,7 @@ def test_stopped_by_sigterm_commits_leaves_with_143_and_resumes_exactly(
 def test_stopped_by_ctrl_c_in_the_middle_of_an_epoch_resumes_exactly(
     untouched: Path, tmp_path: Path
 ) -> None:
-    # Killed right after a commit inside the second epoch, which every_steps makes.
+    # Killed right after a checkpoint inside the second epoch, which every_steps makes.
     process = Trainer([*RECIPE, "checkpoint.every_steps=1", "hydra.run.dir=run"], tmp_path)
     while not (tmp_path / "run" / "checkpoints" / "step_00000008.pt").exists():
         assert process.process.is_alive(), process.err

@@ -1,4 +1,4 @@
-"""A signal at a chosen place: the run commits there, leaves with its code, and ends equal."""
+"""A signal at a chosen place: the run checkpoints there, leaves with its code, and ends equal."""
 
 import contextlib
 import json
@@ -20,13 +20,13 @@ EVERY = os.environ.get("TRAINER_ALL_PROOFS") == "1"
 STEPS = 4  # steps in an epoch: 80 images in batches of 20
 PLACES = {
     "before the first step": ("build.py", "build_run", 1),
-    "writing the first commit": ("files.py", "write", 1),
+    "writing the first checkpoint": ("files.py", "write", 1),
     "in the first epoch": ("history.py", "advance", 2),
     "at an epoch's last step": ("history.py", "advance", 2 * STEPS),
     "in the first evaluation": ("evaluation.py", "__call__", 1),
     "in the last evaluation": ("evaluation.py", "__call__", 4),
     "in the final test": ("evaluation.py", "__call__", 5),
-    "writing a commit": ("files.py", "write", 9),
+    "writing a checkpoint": ("files.py", "write", 9),
     "before a rename's folder is synced": ("files.py", "_sync_folder", 9),
     "in the logs": ("logs.py", "append", 4),
     "in the event file": ("event_file.py", "append", 3),
@@ -93,14 +93,14 @@ def test_a_stop_in_an_evaluation_does_not_wait_for_it(tmp_path: Path) -> None:
 def test_a_second_ctrl_c_leaves_at_once_and_every_file_whole(
     untouched: Path, tmp_path: Path
 ) -> None:
-    # also while an epoch's commit is being written
+    # also while an epoch's checkpoint is being written
     for n in (2, STEPS + 1, 2 * STEPS + 1) if EVERY else (STEPS + 1,):
         folder = tmp_path / str(n)
         folder.mkdir()
         stop = SignalAt("history.py", "advance", n, signal.SIGINT, twice=True)
         process = Trainer(RUN, folder, prepare=stop)
         assert process.code() == 130
-        assert "stopped by" not in process.err  # it did not wait for the commit
+        assert "stopped by" not in process.err  # it did not wait for the checkpoint
         for file in (folder / "run" / "checkpoints").glob("*.pt"):
             files.read_sealed(file)
         train(RUN, folder)
@@ -197,7 +197,7 @@ def _runs(pid: int) -> bool:
 
 
 def goes_on(folder: Path) -> None:
-    """A resume trains on from a whole commit."""
+    """A resume trains on from a whole checkpoint."""
     resumed = Trainer(
         ["resume=run"], folder, prepare=SignalAt("history.py", "advance", 3, signal.SIGTERM)
     )

@@ -18,7 +18,7 @@ from trainer.config.overrides import parse
 from trainer.storage import files, run_folder
 from trainer.storage.files import locked
 from trainer.sweep import __main__, job_ledger, job_process, same_sweep, sweep_plan
-from trainer.sweep.progress import Overseer
+from trainer.sweep.progress import SweepWatch
 from trainer.training.attempt import Outcome
 
 ROOT = Path(__file__).parent.parent
@@ -295,11 +295,11 @@ def test_a_second_ctrl_c_says_that_it_does_not_wait(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job_ledger.write(tmp_path, plan("seed=3"))
-    overseer = Overseer(tmp_path)
+    overseer = SweepWatch(tmp_path)
     overseer._stop(signal.SIGINT)
     overseer._stop(signal.SIGINT)
     first, second = capsys.readouterr().err.splitlines()
-    assert first == "SIGINT: the jobs that run (0) commit and stop"
+    assert first == "SIGINT: the jobs that run (0) save and stop"
     assert second == "SIGINT: the jobs that run (0) leave at once"
 
 

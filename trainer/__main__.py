@@ -36,20 +36,20 @@ def main(arguments: list[str]) -> int:
     launch = Launch.from_environment()
     if launch.processes == 1:
         return answer(arguments)
-    from trainer.training.processes import again, own_team  # torch takes seconds
+    from trainer.training.processes import again, own_ranks  # torch takes seconds
 
     if not launch.leads:
-        return own_team().follow()
-    if launch.restarts and (folder := own_team().board.remembered()) is not None:
+        return own_ranks().follow()
+    if launch.restarts and (folder := own_ranks().board.remembered()) is not None:
         arguments = again(arguments, folder)
     code = framed(answer)(arguments)
-    own_team().end(code)
+    own_ranks().end(code)
     return code
 
 
 def answer(arguments: list[str]) -> int:
     """Does what the arguments ask for; returns the exit code."""
-    if help_text.wanted(arguments):
+    if help_text.asked_for(arguments):
         return show(help_text.text())
     if "--version" in arguments:
         return show(f"trainer {__version__}")
@@ -72,11 +72,11 @@ def carry_out(plan: Start | Resume | Sweep, arguments: Sequence[str]) -> int:
     """Runs what was asked for."""
     command = ["python", "-m", "trainer", *arguments]
     if Launch.from_environment().processes > 1:
-        from trainer.training.processes import own_team
+        from trainer.training.processes import own_ranks
 
-        own_team().board.remember(str(plan.folder))
+        own_ranks().board.remember(str(plan.folder))
     if isinstance(plan, Resume):
-        return attempt(plan.config, plan.folder, plan.commit, command).code
+        return attempt(plan.config, plan.folder, plan.resumed, command).code
     return through_hydra(plan, command)
 
 

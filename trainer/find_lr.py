@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
     drawn = console.shows_bar(config.log.progress)
     bar = console.EpochBar(show=drawn, title="range test", total=flags.updates, done=0)
 
-    def shown(loss: float) -> None:
+    def report(loss: float) -> None:
         bar.advance()
         bar.loss(loss)
 
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
             lowest=flags.lowest,
             highest=flags.highest,
             updates=flags.updates,
-            shown=shown,
+            report=report,
         )
     except (RuntimeError, OSError) as error:
         if (known := explained(error, config)) is not None:

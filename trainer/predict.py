@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     result = predicted.predict(trained, pictures, top)
     if words.flags.json:
         found = {
-            "checkpoint": str(trained.commit.path),
+            "checkpoint": str(trained.source.path),
             "images": [prediction.values() for prediction in result],
         }
         text = json.dumps(found, indent=2)

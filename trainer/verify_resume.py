@@ -18,7 +18,7 @@ examples:
   python -m trainer.verify_resume data=synthetic epochs=3 --kills 5
   python -m trainer.verify_resume experiment=vgg_warmup_cosine data.train_size=2560 epochs=8
 
-Commits are kept until the end, so a difference is shown at the first commit that has it;
+Checkpoints are kept until the end, so a difference is shown at the first checkpoint that has it;
 checkpoint.every_steps=1 shows the very step.
 exit code: 0 identical, 1 different, 2 a mistake in the arguments"""
 OTHERS = ("resume", "hydra.run.dir", "-m", "--multirun", "--version", "--cfg")

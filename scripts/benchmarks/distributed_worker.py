@@ -14,7 +14,7 @@ from trainer.config.overrides import compose_run
 from trainer.training.device import choose_device
 from trainer.training.peers import ALONE, Peers
 from trainer.training.preparation import prepare
-from trainer.training.rendezvous import Board
+from trainer.training.rendezvous import Rendezvous
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
         peers = ALONE
         if launch.processes > 1:
             device = choose_device(config.device, launch)
-            peers = stack.enter_context(Board(launch).joined(device, 0))
+            peers = stack.enter_context(Rendezvous(launch).joined(device, 0))
         times = timed(config, task, peers)
         if peers.leads:
             Path(task["out"]).write_text(json.dumps(times))

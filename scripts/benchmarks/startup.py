@@ -1,7 +1,7 @@
 """Suite `startup`: from the command line to an answer, or to the first step.
 
-Real processes, in turn. The first step counts as done when its commit is on the disk
-(`checkpoint.every_steps=1`), so the time holds a commit as well. What each imports comes from
+Real processes, in turn. The first step counts as done when its checkpoint is on the disk
+(`checkpoint.every_steps=1`), so the time holds a checkpoint as well. What each imports comes from
 `python -X importtime` and does not depend on the machine's load.
 """
 

@@ -1,9 +1,9 @@
 """Suite `writing`: what logs and checkpoints cost.
 
 Two trainings take turns, an epoch of `--steps` steps each. One only trains and evaluates (500
-images); the other also makes its row, commits, and writes metrics.jsonl, lr.csv and TensorBoard's
-event file, and waits until all of it is durable: nothing is hidden behind the next epoch. Then
-commits beside bare writes of as many bytes, and commits of a run of 1, 30 and 100 epochs.
+images); the other also makes its row, saves checkpoints, writes metrics.jsonl, lr.csv and
+TensorBoard's event file, and waits until all of it is durable: nothing is hidden behind the
+next epoch. Then checkpoints beside bare writes of as many bytes, and checkpoints of a run of 1, 30 and 100 epochs.
 """
 
 import os
@@ -22,7 +22,7 @@ from trainer.training.loop import Training
 from trainer.training.record import Record
 
 EPOCH = 390  # steps in an epoch of CIFAR-10 at batch 128
-LENGTHS = (1, 30, 100)  # epochs that a committed history has
+LENGTHS = (1, 30, 100)  # epochs that a saved history has
 
 
 def run(setting: Setting, folder: Path) -> Row:
@@ -43,10 +43,10 @@ def run(setting: Setting, folder: Path) -> Row:
     commits, size = commit_rows(trainings[0].run, folder, setting.repeats)
     for training in trainings:
         training.close()
-    print(f"a commit is {size:,} bytes; a step took {update:.2f} ms here")
+    print(f"a checkpoint is {size:,} bytes; a step took {update:.2f} ms here")
     figures = [
-        figure("time: commit / bare write + fsync", commits[0], commits[-1]),
-        figure("time: commit after 100 epochs / after 1", commits[2], commits[0]),
+        figure("time: checkpoint / bare write + fsync", commits[0], commits[-1]),
+        figure("time: checkpoint after 100 epochs / after 1", commits[2], commits[0]),
         {
             "name": f"share: logs and checkpoint / epoch of {EPOCH} steps",
             "value": share,
@@ -90,12 +90,12 @@ def everything(training: Training) -> None:
     """Trains, evaluates and writes an epoch, and waits for the disk."""
     training.train_epoch()
     training.finish_epoch(evaluated=True)
-    training.begin_commit(best=True)
+    training.save(best=True)
     training.record.wait()
 
 
 def commit_rows(run: Any, folder: Path, repeats: int) -> tuple[list[Row], int]:
-    """Times of commits with histories of some lengths, and of a bare write as large."""
+    """Times of checkpoints with histories of some lengths, and of a bare write as large."""
     place, numbers, lrs = folder / "commits", iter(range(1, 10**6)), [*run.history.lrs]
 
     def commit(epochs: int) -> None:
@@ -112,7 +112,7 @@ def commit_rows(run: Any, folder: Path, repeats: int) -> tuple[list[Row], int]:
     commit(LENGTHS[0])
     files = {s.st_ino: s.st_size for s in map(Path.stat, place.glob("checkpoints/*"))}
     content = os.urandom(sum(files.values()))
-    actions = {f"commit, epoch {n}": timed(lambda n=n: commit(n)) for n in LENGTHS}
+    actions = {f"checkpoint, epoch {n}": timed(lambda n=n: commit(n)) for n in LENGTHS}
     times = in_turn(actions | {"bare write + fsync": timed(write)}, max(repeats, 2))
     run.history.lrs[:] = lrs
     return [spread(name, values) for name, values in times.items()], len(content)

@@ -123,11 +123,11 @@ def logging_to(folder: Path, *, quiet: bool) -> Generator[None]:
     log.setLevel(logging.INFO)
     log.propagate = False
     log.handlers[:] = [screen, file]
-    shown, warnings.showwarning = warnings.showwarning, _show_warning
+    before_warnings, warnings.showwarning = warnings.showwarning, _show_warning
     try:
         yield
     finally:
-        warnings.showwarning = shown
+        warnings.showwarning = before_warnings
         log.handlers.clear()
         file.close()
 
@@ -136,12 +136,12 @@ def logging_to(folder: Path, *, quiet: bool) -> Generator[None]:
 def silent() -> Generator[None]:
     """Says nothing: another process speaks for this one."""
     before = log.disabled
-    shown, warnings.showwarning = warnings.showwarning, _show_warning
+    before_warnings, warnings.showwarning = warnings.showwarning, _show_warning
     log.disabled = True
     try:
         yield
     finally:
-        warnings.showwarning = shown
+        warnings.showwarning = before_warnings
         log.disabled = before
 
 

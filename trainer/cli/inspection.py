@@ -31,14 +31,14 @@ def inspect(place: Path, *, tensors: bool = False) -> list[str]:
         DamagedFile: If it is damaged.
         FileNotFoundError: If there is none.
     """
-    commit = checkpoint.find(place)
-    state = commit.state
+    found = checkpoint.find(place)
+    state = found.state
     table, progress, rows = entries(state), state["progress"], state["history"]["rows"]
     config, done = flat(state["config"]), state["progress"]["step_in_epoch"]
     held = {key: value for key, value in table.items() if isinstance(value, torch.Tensor)}
     names = ("model.name", "optimizer.name", "scheduler.name", "data.name", "data.sha256")
     lines = [
-        f"{commit.path}: whole, {commit.path.stat().st_size:,} bytes",
+        f"{found.path}: whole, {found.path.stat().st_size:,} bytes",
         f"  content        sha256 {digest(table)}",
         f"  format         {state['format']}",
         f"  position       {progress['epoch']} of {config['epochs']} epochs"
@@ -75,9 +75,9 @@ def diff(one: Path, other: Path) -> tuple[list[str], int]:
     settings = differences(flat(first.state["config"]), flat(second.state["config"]))
     ours, theirs = entries(first.state), entries(second.state)
     results, known = differences(ours, theirs), {d.where for d in settings}
-    shown = [d for d in results if d.where.removeprefix("fingerprint/") not in known]
+    content = [d for d in results if d.where.removeprefix("fingerprint/") not in known]
     lines = [f"{first.path}", f"{second.path}"]
-    lines += _listed("settings", settings) + _listed("content", shown)
+    lines += _listed("settings", settings) + _listed("content", content)
     if not results:
         lines.append(f"equal bit for bit: sha256 {digest(ours)}")
     return lines, 1 if results else 0

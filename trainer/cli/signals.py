@@ -20,7 +20,7 @@ def end_at_once() -> None:
 
 
 class Stopped(Exception):
-    """The run was asked to stop and has committed.
+    """The run was asked to stop and has saved a checkpoint.
 
     Attributes:
         signal: The signal's number; the exit code is 128 more.
@@ -47,7 +47,7 @@ class StopRequest:
             raise Stopped(self.signal)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Handles a signal; a Ctrl-C behind another one does not wait for the commit."""
+        """Handles a signal; a Ctrl-C behind another one does not wait for the checkpoint."""
         if number == signal.SIGINT and self.signal is not None:
             os._exit(128 + signal.SIGINT)
         if self.signal is None:

@@ -71,7 +71,7 @@ class Config:
         model: Network.
         optimizer: Optimizer and parameter groups.
         scheduler: Learning-rate schedule.
-        checkpoint: When to commit.
+        checkpoint: When to save a checkpoint.
         early_stopping: When to end before the last epoch.
         log: What to show.
     """
@@ -204,9 +204,7 @@ class Config:
         steps = self.steps_per_epoch()
         updates = self.epochs * steps
         if updates > MOST_UPDATES:
-            raise ValueError(
-                f"epochs={self.epochs}: is {updates} steps, more than {MOST_UPDATES}"
-            )
+            raise ValueError(f"epochs={self.epochs}: is {updates} steps, more than {MOST_UPDATES}")
         resolved = self.scheduler.resolve(steps, updates)
         if (tracker := resolved.plateau) is not None:
             tracker.option.monitored(dict.fromkeys(self.metric_names(), 0.0), tracker.key)

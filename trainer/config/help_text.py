@@ -22,11 +22,11 @@ Trains a network on CIFAR-10 under a learning-rate schedule.
   python -m trainer -m search=lr                        Optuna chooses LR, warm-up and decay
   python -m trainer resume=outputs/<date>/<time>        goes on with a run in its own folder
 
-Lengths (step_size, warmup, milestones, ...): 5 or 2.5 are epochs, "300 steps" are steps, "10%"
-is a share of the run."""
+Lengths (step_size, warmup, milestones, ...): 5 or 2.5 are epochs, "300 steps" optimizer steps,
+"10%" a share of the run."""
 
 
-def wanted(arguments: Sequence[str]) -> bool:
+def asked_for(arguments: Sequence[str]) -> bool:
     """Whether the arguments ask for help."""
     return any(argument in ("-h", "--help") for argument in arguments)
 

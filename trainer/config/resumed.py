@@ -11,7 +11,7 @@ from trainer.config.saved import put, read_saved, to_object
 from trainer.options.keys import flat, near
 
 if TYPE_CHECKING:
-    from trainer.storage.checkpoint import Commit
+    from trainer.storage.checkpoint import Checkpoint
 
 
 def check_resumable(override: Override) -> None:
@@ -28,10 +28,10 @@ def check_resumable(override: Override) -> None:
         raise ValueError(f"{line}: a resumed run takes plain key=value only")
 
 
-def saved_config(commit: "Commit", overrides: list[Override]) -> Config:
+def saved_config(resumed: "Checkpoint", overrides: list[Override]) -> Config:
     """The configuration of the checkpoint with the values of the command line on top."""
-    saved: dict[str, Any] = commit.state["config"]
-    node = read_saved(saved, commit.path)
+    saved: dict[str, Any] = resumed.state["config"]
+    node = read_saved(saved, resumed.path)
     node.resume = None
     node.on_horizon_change = "error"  # a choice was for the change it was made for
     node.on_process_change = "error"

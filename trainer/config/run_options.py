@@ -8,12 +8,12 @@ from trainer.options.ranges import at_least, one_of
 
 @dataclass(slots=True, kw_only=True)
 class CheckpointOptions:
-    """When to commit and what to keep.
+    """When to save a checkpoint and what to keep.
 
     Attributes:
-        every_epochs: Commit after every n epochs, after the last, and after the best so far.
-        every_steps: Commit also after every n steps; null: not within an epoch.
-        keep_last: Number of newest commits kept, at least 2.
+        every_epochs: Save after every n epochs, after the last, and after the best so far.
+        every_steps: Save also after every n steps; null: not within an epoch.
+        keep_last: Number of newest checkpoints kept, at least 2.
         monitor: Metric that decides which weights are the best: `auto` is the accuracy on the
             validation set if there is one, else on the test set.
     """

@@ -137,7 +137,7 @@ def _from_archive(archive: Path, expected: Mapping[str, str]) -> Iterator[tuple[
 
 def _members(unzipped: "_Bounded", expected: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
     """Streams the expected members out of a tar file, each once, and stops after the last."""
-    wanted = {f"{FOLDER}/{name}": name for name in expected}
+    missing_members = {f"{FOLDER}/{name}": name for name in expected}
     # "r|" reads strictly forward; links are never followed, nothing is written.
     with tarfile.open(fileobj=unzipped, mode="r|") as tar:
         for count, member in enumerate(tar):
@@ -146,11 +146,11 @@ def _members(unzipped: "_Bounded", expected: Mapping[str, str]) -> Iterator[tupl
             if not 0 <= member.size <= FILE_LIMIT:
                 raise tarfile.ReadError(f"member {member.name!r} has {member.size:,} bytes")
             plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
-            name = wanted.pop(member.name, None) if plain else None
+            name = missing_members.pop(member.name, None) if plain else None
             content = tar.extractfile(member) if name is not None else None
             if name is not None and content is not None:
                 yield name, content.read(member.size)
-            if not wanted:
+            if not missing_members:
                 return
 
 

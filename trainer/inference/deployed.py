@@ -56,7 +56,7 @@ class Deployed(nn.Module):
 
 def metadata(trained: Trained) -> dict[str, str]:
     """What a file says about itself; every value is a text, lists are JSON."""
-    config, digest = trained.config, hashlib.sha256(trained.commit.path.read_bytes()).hexdigest()
+    config, digest = trained.config, hashlib.sha256(trained.source.path.read_bytes()).hexdigest()
     return {
         "classes": json.dumps(list(trained.classes)),
         "input": f"images: uint8 (N, 3, {SIDE}, {SIDE}), RGB, 0..255; normalised inside",
@@ -184,7 +184,7 @@ def export(trained: Trained, kinds: Mapping[str, str], folder: Path) -> list[str
         ValueError: If the model cannot be written so, or a file computes something else.
         OSError: If one cannot be written.
     """
-    captured, values, shown = program(trained), metadata(trained), sample(trained)
+    captured, values, images = program(trained), metadata(trained), sample(trained)
     made = {"onnx": (onnx_bytes, run_onnx), "torch": (pt2_bytes, run_pt2)}
     contents: dict[str, bytes] = {}
     lines: list[str] = []
@@ -192,10 +192,10 @@ def export(trained: Trained, kinds: Mapping[str, str], folder: Path) -> list[str
         write, run = made[kind]
         with _in_a_line(f"--format {kind}: the model cannot be written so"):
             contents[name] = write(captured, values)
-        worst = largest_difference(run(contents[name]), shown)
+        worst = largest_difference(run(contents[name]), images)
         lines.append(
             f"{folder / name}: {len(contents[name]):,} bytes, within {worst:.1g} of the model on "
-            f"{shown.words}"
+            f"{images.words}"
         )
     files.make_folder(folder.absolute())
     for name, content in contents.items():

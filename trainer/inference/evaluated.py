@@ -46,9 +46,9 @@ class Evaluated:
         trained, recorded = self.trained, self.recorded
         row = None if recorded is None else {"loss": recorded[0], "accuracy": recorded[1]}
         return {
-            "checkpoint": str(trained.commit.path),
+            "checkpoint": str(trained.source.path),
             "weights": trained.place.weights,
-            "epoch": int(trained.commit.state["progress"]["epoch"]),
+            "epoch": int(trained.source.state["progress"]["epoch"]),
             "step": trained.step,
             "model": trained.config.model.name,
             "data": trained.config.data.name,
@@ -117,7 +117,7 @@ def evaluate(trained: Trained, split: str) -> Evaluated:
     result = outputs(Evaluator.on(images, where, precision, flip=flip), trained.model)
     machine = f"{precision if precision != 'none' else 'fp32'} on {device.describe(where)}"
     scores = score(result, trained.classes)
-    fingerprint = trained.commit.state["fingerprint"]
+    fingerprint = trained.source.state["fingerprint"]
     changed = fingerprint.get("data.sha256", data.sha256) != data.sha256
     recorded = None if changed else _recorded(trained.row, split, data.split)
     return Evaluated(trained, split, machine, scores, recorded, changed)

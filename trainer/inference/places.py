@@ -14,7 +14,7 @@ class Place:
     """A checkpoint that has not been read yet.
 
     Attributes:
-        file: The file; None: the newest whole commit of the run.
+        file: The file; None: the newest whole checkpoint of the run.
         folder: The run's folder; None: the file lies outside of one.
         weights: `best`, `last`, or `given` for a file that was named.
         notes: What was decided on the way.

@@ -60,14 +60,14 @@ def sample(trained: Trained) -> Sample:
 
 
 @torch.no_grad()
-def largest_difference(forward: Forward, shown: Sample) -> float:
+def largest_difference(forward: Forward, given: Sample) -> float:
     """How far a file is from the model, in logits and probabilities, in batches of 1, 7 and 92.
 
     Raises:
         ValueError: If it is more than 1e-4, or not a number.
     """
     apart: list[torch.Tensor] = []
-    for images, logits in zip(shown.images.split(SIZES), shown.logits.split(SIZES), strict=True):
+    for images, logits in zip(given.images.split(SIZES), given.logits.split(SIZES), strict=True):
         ours = (logits, logits.softmax(1))
         for got, expected in zip(forward(images), ours, strict=True):
             apart.append((got - expected).abs().max())

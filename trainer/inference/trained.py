@@ -12,7 +12,7 @@ from trainer.config.saved import put, read_saved, to_object
 from trainer.inference.places import Place
 from trainer.models.build import build_model
 from trainer.storage import checkpoint, files
-from trainer.storage.checkpoint import Commit
+from trainer.storage.checkpoint import Checkpoint
 from trainer.storage.weights import evaluated_weights, load_weights
 from trainer.training.device import choose_device, choose_precision, set_determinism
 from trainer.training.history import Row
@@ -27,36 +27,36 @@ class Trained:
         config: The run's, with `device` and the like as they were asked for now.
         model: In evaluation mode, float32, on the CPU.
         classes: Class names in label order.
-        commit: The checkpoint.
+        source: The checkpoint.
         place: How it was found.
     """
 
     config: Config
     model: nn.Module
     classes: tuple[str, ...]
-    commit: Commit
+    source: Checkpoint
     place: Place
 
     @property
     def step(self) -> int:
         """Steps behind the weights."""
-        return int(self.commit.state["progress"]["step"])
+        return int(self.source.state["progress"]["step"])
 
     @property
     def row(self) -> Row:
         """The run's own metrics of these weights; empty: they were not evaluated."""
-        rows: list[Row] = self.commit.state["history"]["rows"]
+        rows: list[Row] = self.source.state["history"]["rows"]
         return next((dict(row) for row in reversed(rows) if row["step"] == self.step), {})
 
     @property
     def notes(self) -> list[str]:
         """What was decided or passed over on the way to the checkpoint."""
-        damaged = [f"passed over: {line}" for line in self.commit.damaged]
+        damaged = [f"passed over: {line}" for line in self.source.damaged]
         return [*self.place.notes, *damaged]
 
     def title(self) -> str:
         """Model, weights and file in a line."""
-        progress, config = self.commit.state["progress"], self.config
+        progress, config = self.source.state["progress"], self.config
         position = f"epoch {progress['epoch']}"
         if progress["step_in_epoch"]:
             position += f" and {progress['step_in_epoch']} steps"
@@ -64,9 +64,9 @@ class Trained:
             "best": f"best weights by {config.monitored()}, of",
             "last": "last weights, of",
         }.get(self.place.weights, "weights of")
-        if self.commit.state["ema"] is not None:
+        if self.source.state["ema"] is not None:
             weights = f"averaged {weights}"
-        return f"{config.model.name}, {weights} {position}: {self.commit.path}"
+        return f"{config.model.name}, {weights} {position}: {self.source.path}"
 
     def on_device(self) -> tuple[torch.device, str]:
         """Puts the model where it computes; returns the device and the run's own precision.
@@ -97,30 +97,30 @@ def load_trained(place: Place, values: Mapping[str, object]) -> Trained:
         ValueError: If it is not a classifier's, or of another version.
         FloatingPointError: If its weights are not finite.
     """
-    commit = _read(place)
-    config = read_config(commit, values)
+    source = _read(place)
+    config = read_config(source, values)
     classes = config.data.classes()
     if not classes:
         raise ValueError(
-            f"{commit.path}: was trained on data={config.data.name}, which has no classes to tell "
+            f"{source.path}: was trained on data={config.data.name}, which has no classes to tell "
             "apart"
         )
     model = build_model(config.model, len(classes))
-    weights = evaluated_weights(commit.state)
-    load_weights(model, weights, path=commit.path, name=config.model.name)
+    weights = evaluated_weights(source.state)
+    load_weights(model, weights, path=source.path, name=config.model.name)
     for key, tensor in weights.items():
-        if not tensor.isfinite().all():  # a run commits none; whoever made the file did
-            raise FloatingPointError(f"{commit.path}: its weights are not finite: {key}")
-    return Trained(config, model.eval(), classes, commit, place)
+        if not tensor.isfinite().all():  # a run saves none; whoever made the file did
+            raise FloatingPointError(f"{source.path}: its weights are not finite: {key}")
+    return Trained(config, model.eval(), classes, source, place)
 
 
-def _read(place: Place) -> Commit:
+def _read(place: Place) -> Checkpoint:
     if place.file is None and place.folder is not None:
         return checkpoint.find(place.folder)
     if place.file is None:
         raise ValueError("neither a checkpoint nor a run folder")
     try:
-        return Commit(place.file.resolve(), checkpoint.load(place.file))
+        return Checkpoint(place.file.resolve(), checkpoint.load(place.file))
     except files.DamagedFile as error:
         if place.weights != "best":
             raise
@@ -128,18 +128,18 @@ def _read(place: Place) -> Commit:
         raise files.DamagedFile(f"{error}; {way_out}") from error
 
 
-def read_config(commit: Commit, values: Mapping[str, object]) -> Config:
+def read_config(source: Checkpoint, values: Mapping[str, object]) -> Config:
     """The saved configuration, computed wherever there is a device, as precisely as it was."""
-    node: Any = read_saved(commit.state["config"], commit.path)
+    node: Any = read_saved(source.state["config"], source.path)
     node.resume, node.device = None, "auto"
     for key, value in values.items():
         put(node, key, value, f"{key}={value}")
     config = to_object(node)
     config.anchor()
     if "amp" not in values:
-        trained = str(commit.state["fingerprint"].get("precision"))
+        trained = str(source.state["fingerprint"].get("precision"))
         on_cpu = choose_device(config.device).type == "cpu"
         config.amp = "none" if trained == "fp16" and on_cpu else trained
         if trained not in PRECISIONS:
-            raise ValueError(f"{commit.path}: its precision is {trained}, which is none")
+            raise ValueError(f"{source.path}: its precision is {trained}, which is none")
     return config

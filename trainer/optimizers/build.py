@@ -68,7 +68,7 @@ def fill_momentum(optimizer: torch.optim.SGD) -> None:
 def fill_moments(optimizer: torch.optim.Adam) -> None:
     """Makes at once what Adam makes, likewise, at its first step.
 
-    A capture needs it before: a run's first commit is the same with and without one.
+    A capture needs it before: a run's first checkpoint is the same with and without one.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:

@@ -23,8 +23,8 @@ def draw_final(report: Report, *, narrow: bool) -> Figure:
     """Dots per seed, mean and 95 % confidence interval."""
     groups = report.ranked[:MOST_GROUPS]
     by, split = report.measure, "validation" if report.split == "val" else "test"
-    told = [by.mean_and_sd(group.final) for group in groups]
-    figure, axes, size = _rows(groups, told, f"final {split} {by.axis}", narrow=narrow)
+    texts = [by.mean_and_sd(group.final) for group in groups]
+    figure, axes, size = _rows(groups, texts, f"final {split} {by.axis}", narrow=narrow)
     for number, group in enumerate(groups):
         style, final = look(number), group.final
         values = [by.scale * value for value in group.by_seed(lambda run: run.final).values()]
@@ -62,8 +62,8 @@ def draw_gap(report: Report, *, narrow: bool) -> Figure:
     by = report.measure
     groups = [g for g in report.ranked if g.estimate(lambda run: run.gap)][:MOST_GROUPS]
     gaps = [group.estimate(lambda run: run.gap) for group in groups]
-    told = [by.difference(gap.mean, sign=True) if gap else "" for gap in gaps]
-    figure, axes, size = _rows(groups, told, by.axis, narrow=narrow)
+    texts = [by.difference(gap.mean, sign=True) if gap else "" for gap in gaps]
+    figure, axes, size = _rows(groups, texts, by.axis, narrow=narrow)
     for number, group in enumerate(groups):
         style, final, train = look(number), group.final, group.estimate(lambda run: run.train)
         if final is None or train is None:
@@ -85,7 +85,7 @@ def draw_gap(report: Report, *, narrow: bool) -> Figure:
 
 
 def _rows(
-    groups: list[Group], told: list[str], name: str, *, narrow: bool
+    groups: list[Group], texts: list[str], name: str, *, narrow: bool
 ) -> tuple[Figure, Axes, float]:
     """Axes with a row per group, the first on top: its name on the left, a number on the right.
 
@@ -107,7 +107,7 @@ def _rows(
     else:
         axes.set_yticks(range(len(groups)), labels, fontsize=size, color=INK)
         axes.tick_params(axis="y", length=0)
-    for number, (label, text) in enumerate(zip(labels, told, strict=True)):
+    for number, (label, text) in enumerate(zip(labels, texts, strict=True)):
         x, y = (1.0, number - 0.36) if narrow else (1.02, number)
         right = "right" if narrow else "left"
         axes.text(x, y, text, transform=across, ha=right, va="center", fontsize=size, color=INK)

@@ -68,13 +68,13 @@ def pictures(report: Report) -> list[Picture]:
 
 
 def _final(report: Report) -> Picture:
-    told = [f"{group.label} {report.measure.mean_and_sd(group.final)}" for group in report.ranked]
+    texts = [f"{group.label} {report.measure.mean_and_sd(group.final)}" for group in report.ranked]
     several = any(group.seeds > 1 for group in report.ranked)
     spread = " The bar is the mean, the whiskers its 95 % confidence interval." if several else ""
     return Picture(
         "final",
         measure(report).capitalize(),
-        f"{measure(report).capitalize()} of each group, best first: {listed(told, most=20)}.",
+        f"{measure(report).capitalize()} of each group, best first: {listed(texts, most=20)}.",
         f"One dot per seed.{spread}{_left_out(len(report.ranked))}",
         lambda narrow: dots_figure.draw_final(report, narrow=narrow),
     )
@@ -102,16 +102,16 @@ def _curves(report: Report) -> Picture:
 
 def _gap(report: Report) -> Picture:
     by, split = report.measure, "validation" if report.split == "val" else "test"
-    told: list[str] = []
+    texts: list[str] = []
     for group in report.ranked:
         gap = group.estimate(lambda run: run.gap)
-        told += [f"{group.label} {by.difference(gap.mean)}"] if gap else []
+        texts += [f"{group.label} {by.difference(gap.mean)}"] if gap else []
     return Picture(
         "gap",
         f"Train and {split} {by.name}, and the gap",
         f"Train and {split} {by.name} after the last epoch; the gap"
         f"{' in points' if by.higher else ''}: "
-        f"{listed(told, most=20)}.",
+        f"{listed(texts, most=20)}.",
         f"Filled: {split}; open: train; means over seeds. The number is the gap"
         f"{' in percentage points' if by.higher else ''}.{_left_out(len(report.ranked))}",
         lambda narrow: dots_figure.draw_gap(report, narrow=narrow),

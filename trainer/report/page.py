@@ -25,19 +25,19 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 def text(report: Report, pictures: Sequence[Picture], provenance: Provenance) -> str:
     """The whole page."""
     answer = headline(report)
-    shown = {picture.name: picture for picture in pictures}
+    by_name = {picture.name: picture for picture in pictures}
     body = [
         _kicker(report, provenance),
         f"<h1>{written(answer.title)}</h1>",
         f'<p class="lead">{written(answer.text)}</p>',
         _tiles(report),
         _warnings(warnings(report)),
-        _figure_section(shown.get("final")),
+        _figure_section(by_name.get("final")),
         _table_section(tables.results(report), lead=report.leader is not None),
         _comparisons(report),
-        _figure_section(shown.get("curves")),
+        _figure_section(by_name.get("curves")),
         _table_section(tables.speed(report), lead=report.leader is not None),
-        _figure_section(shown.get("gap")),
+        _figure_section(by_name.get("gap")),
         _table_section(tables.troubles(report)),
         _table_section(tables.settings(report)),
         _common(report),

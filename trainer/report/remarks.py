@@ -25,8 +25,10 @@ def warnings(report: Report) -> list[str]:
     unfinished = [run.status for run in report.runs if run.status != "done"]
     if unfinished:
         by_status = {status: unfinished.count(status) for status in unfinished}
-        told = listed([f"{n} {status}" for status, n in by_status.items()])
-        lines.append(f"{len(unfinished)} of {runs} did not finish ({told}): shown, but in no mean.")
+        texts = listed([f"{n} {status}" for status, n in by_status.items()])
+        lines.append(
+            f"{len(unfinished)} of {runs} did not finish ({texts}): shown, but in no mean."
+        )
     if lacking := [run for run in report.runs if run.status == "done" and not run.finished]:
         lines.append(
             f"{len(lacking)} of {runs} finished without the {measure(report)}: shown, but in no "
@@ -59,21 +61,21 @@ def _circumstances(finished: list[Run]) -> list[str]:
 
 
 def _lengths(report: Report) -> list[str]:
-    told = [
+    texts = [
         f"{group.label} {listed([f'{e} epochs of {u:,} steps' for e, u in sorted(lengths)])}"
         for group in report.ranked
         if (lengths := group.lengths)
     ]
     if len({length for group in report.ranked for length in group.lengths}) < 2:
         return []
-    return [f"Runs of different length: {'; '.join(told)}. A longer run has had more training."]
+    return [f"Runs of different length: {'; '.join(texts)}. A longer run has had more training."]
 
 
 def _splits(report: Report) -> list[str]:
     if len({group.split for group in report.ranked}) < 2:
         return []
-    told = listed([f"{g.label} on {g.split}" for g in report.ranked])
-    return [f"Evaluated on different images: {told}. Those are not compared with each other."]
+    texts = listed([f"{g.label} on {g.split}" for g in report.ranked])
+    return [f"Evaluated on different images: {texts}. Those are not compared with each other."]
 
 
 def _curves_differ(group: Group) -> bool:

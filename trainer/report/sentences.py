@@ -115,12 +115,12 @@ def _hint(name: str, ahead: str, same: list[Comparison], by: Measure) -> Headlin
 def _open(name: str, ahead: str, same: list[Comparison]) -> Headline:
     """Not separated from at least one other."""
     rivals = [c.other.label for c in same if not c.supported]
-    told = listed(rivals, most=8)
-    if len(rivals) < 4 and len(told) <= LONGEST_TITLE:
-        title, text = f"{name} leads; the numbers do not separate it from {told}.", ahead
+    named = listed(rivals, most=8)
+    if len(rivals) < 4 and len(named) <= LONGEST_TITLE:
+        title, text = f"{name} leads; the numbers do not separate it from {named}.", ahead
     else:
         title = f"{name} leads; {len(rivals)} of {len(same)} others are not separated from it."
-        text = f"{ahead} Not separated from it: {told}."
+        text = f"{ahead} Not separated from it: {named}."
     text += _better_than(same)
     text += (
         " Among those that are not separated, choose by whatever else matters, or run more seeds:"
@@ -132,11 +132,11 @@ def _open(name: str, ahead: str, same: list[Comparison]) -> Headline:
 def _reversed(name: str, ahead: str, same: list[Comparison], by: Measure) -> Headline:
     """Ahead of another only by seeds that one of the two does not have."""
     others = [c.other.label for c in same if c.reversed]
-    told, verb = listed(others, most=8), "is" if len(others) == 1 else "are"
-    who = told if len(told) <= LONGEST_TITLE else f"{len(others)} of {len(same)} others"
+    named, verb = listed(others, most=8), "is" if len(others) == 1 else "are"
+    who = named if len(named) <= LONGEST_TITLE else f"{len(others)} of {len(same)} others"
     text = (
-        f"{ahead} It owes its place before {told} to seeds that one of the two does not have: on "
-        f"those that both have, the numbers support that {told} {verb} better."
+        f"{ahead} It owes its place before {named} to seeds that one of the two does not have: on "
+        f"those that both have, the numbers support that {named} {verb} better."
     )
     if rivals := [c.other.label for c in same if not c.supported and not c.reversed]:
         text += f" Not separated from it: {listed(rivals, most=8)}."
@@ -213,10 +213,10 @@ def comparison_sentence(comparison: Comparison, by: Measure) -> str:
 def length_sentence(comparison: Comparison) -> str:
     """How long the two groups were trained."""
 
-    def told(lengths: set[tuple[int, int]]) -> str:
+    def named(lengths: set[tuple[int, int]]) -> str:
         return listed([f"{count(e, 'epoch')} ({u:,} steps)" for e, u in sorted(lengths)])
 
     return (
-        f"Not of equal length: {told(comparison.leader.lengths)} against "
-        f"{told(comparison.other.lengths)}."
+        f"Not of equal length: {named(comparison.leader.lengths)} against "
+        f"{named(comparison.other.lengths)}."
     )

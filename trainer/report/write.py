@@ -57,8 +57,8 @@ def report(
         new = Path("outputs", "report", time.strftime("%Y-%m-%d_%H-%M-%S", now))
         output = folders[0] / "report" if len(folders) == 1 else new
     if arguments is None:
-        wanted = [] if target is None else [f"--target={target:g}"]
-        arguments = [*map(str, folders), *wanted, f"--output={output}"]
+        target_flag = [] if target is None else [f"--target={target:g}"]
+        arguments = [*map(str, folders), *target_flag, f"--output={output}"]
     made = provenance(result, arguments, time.strftime("%Y-%m-%d %H:%M", now))
     output.mkdir(parents=True, exist_ok=True)
     return Written(result, output, _write(result, made, output))
@@ -68,14 +68,14 @@ def _write(result: Report, made: Provenance, output: Path) -> list[Path]:
     # matplotlib takes half a second to import; a mistyped folder answers without
     from trainer.report.figures import pictures
 
-    shown = pictures(result)
+    figures = pictures(result)
     texts = {
-        "report.html": page.text(result, shown, made),
-        "report.md": markdown.text(result, shown, made),
+        "report.html": page.text(result, figures, made),
+        "report.md": markdown.text(result, figures, made),
         "report.csv": spreadsheet.text(result),
     }
     for name, text in texts.items():
         files.write_text(output / name, text)
-    for picture in shown:
+    for picture in figures:
         files.write(output / f"{picture.name}.png", picture.png())
-    return [output / name for name in (*texts, *(f"{p.name}.png" for p in shown))]
+    return [output / name for name in (*texts, *(f"{p.name}.png" for p in figures))]

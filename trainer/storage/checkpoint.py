@@ -33,7 +33,7 @@ ROW = {"epoch", "step", "lr", "total_seconds", "time"}  # what every row of the 
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class Checkpoint:
     """A verified checkpoint.
 
     Attributes:
@@ -55,20 +55,20 @@ class Commit:
 def save(
     folder: Path, state: dict[str, Any], step: int, *, keep_last: int, best: bool
 ) -> tuple[Path, int]:
-    """Commits a state; from the return on it is what a resume finds.
+    """Saves a state; from the return on it is what a resume finds.
 
     Args:
         folder: The run folder.
         state: Plain Python values and tensors.
         step: Completed steps.
-        keep_last: Newest commits that stay.
+        keep_last: Newest checkpoints that stay.
         best: Whether these are the best weights so far.
 
     Returns:
         The file and its size in bytes.
 
     Raises:
-        OSError: If it cannot be written; older commits are untouched.
+        OSError: If it cannot be written; older checkpoints are untouched.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -76,7 +76,7 @@ def save(
     path = run_folder.step_file(folder, step)
     files.make_folder(path.parent)
     # The step file comes last: it is what a resume goes by. A kill before it repeats the steps
-    # since the commit before, and they write the same two files again.
+    # since the checkpoint before, and they write the same two files again.
     if best:
         files.write(run_folder.best_file(folder), content)
     files.write(run_folder.last_file(folder), content)
@@ -86,10 +86,10 @@ def save(
 
 
 def rotate(folder: Path, step: int, keep_last: int) -> None:
-    """Removes all commits but the newest up to a step; a newer one is damaged, and stays."""
+    """Removes all checkpoints but the newest up to a step; a newer one is damaged, and stays."""
     newest = run_folder.step_file(folder, step)
     for old in [path for path in run_folder.checkpoints(folder) if path <= newest][keep_last:]:
-        with contextlib.suppress(OSError):  # the next commit tries again
+        with contextlib.suppress(OSError):  # the next checkpoint tries again
             old.unlink()
 
 
@@ -163,29 +163,29 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float)
 
 
-def find(place: Path) -> Commit:
-    """The checkpoint that a path means: a file, or the newest valid commit of a run folder.
+def find(place: Path) -> Checkpoint:
+    """The checkpoint that a path means: a file, or the newest valid checkpoint of a run folder.
 
     Raises:
         FileNotFoundError: If nothing is there.
-        DamagedFile: If the file, or every commit of the folder, is damaged.
+        DamagedFile: If the file, or every checkpoint of the folder, is damaged.
     """
     if place.is_file():
         try:
-            return Commit(place.resolve(), load(place))
+            return Checkpoint(place.resolve(), load(place))
         except files.DamagedFile as error:
             raise files.DamagedFile(f"{error}{_older(place)}") from error
     if place.name == run_folder.CHECKPOINTS:
         place = place.parent
     steps, last = run_folder.checkpoints(place), run_folder.last_file(place)
-    # The copy of the newest commit comes behind it: should that be damaged, nothing is lost.
+    # The copy of the newest checkpoint comes behind it: should that be damaged, nothing is lost.
     found = [*steps[:1], *([last] if last.exists() else []), *steps[1:]]
     if not found:
         raise FileNotFoundError(f"{place}: {_why_nothing(place)}")
     damaged: list[str] = []
     for path in found:
         try:
-            return Commit(path.resolve(), load(path), tuple(damaged))
+            return Checkpoint(path.resolve(), load(path), tuple(damaged))
         except files.DamagedFile as error:
             damaged.append(str(error))
         except OSError as error:
@@ -213,19 +213,19 @@ def _older(place: Path) -> str:
     return ""
 
 
-def supersede(commit: Commit) -> list[Path]:
-    """Makes a commit the newest of its run: renames what is newer, puts its copies right.
+def supersede(kept: Checkpoint) -> list[Path]:
+    """Makes a checkpoint the newest of its run: renames what is newer, puts its copies right.
 
     Called when nothing can refuse the resume any more.
 
     Returns:
-        The commits that were newer.
+        The checkpoints that were newer.
     """
-    folder = commit.run_folder
-    step = int(commit.state["progress"]["step"])
+    folder = kept.run_folder
+    step = int(kept.state["progress"]["step"])
     own = run_folder.step_file(folder, step)
-    if commit.path != own and not _whole(own):  # rotated away, or damaged
-        files.write(own, commit.path.read_bytes())
+    if kept.path != own and not _whole(own):  # rotated away, or damaged
+        files.write(own, kept.path.read_bytes())
     newer = [path for path in run_folder.checkpoints(folder) if run_folder.step_of(path) > step]
     for path in newer:
         files.rename(path, path.with_name(f"{path.name}{run_folder.SUPERSEDED}"))

@@ -148,13 +148,13 @@ def events(folder: Path) -> list[Point]:
 def compare_runs(one: Path, other: Path, *, complete: bool = False) -> Difference | None:
     """The first difference between two finished runs; None: equal bit for bit.
 
-    Commits that both still have are compared from the oldest on, then best.pt and last.pt, then the
-    logs and the summary: the raw event files must hold each point once.
+    Checkpoints that both still have are compared from the oldest on, then best.pt and last.pt,
+    then the logs and the summary: the raw event files must hold each point once.
 
     Args:
         one: A run's folder.
         other: Another's.
-        complete: The other must have every commit of the one.
+        complete: The other must have every checkpoint of the one.
 
     Raises:
         DamagedFile: If a checkpoint is damaged.
@@ -175,10 +175,10 @@ def compare_runs(one: Path, other: Path, *, complete: bool = False) -> Differenc
             where = f"{_position(first)}, {difference.where} (equal until {equal_until})"
             return Difference(where, difference.what)
         equal_until = _position(first)
-    return _compare_views(one, other)
+    return _compare_logs(one, other)
 
 
-def _compare_views(one: Path, other: Path) -> Difference | None:
+def _compare_logs(one: Path, other: Path) -> Difference | None:
     damaged: list[str] = []
     if repr(metrics(one, damaged)) != repr(metrics(other, damaged)) or damaged:
         return Difference(run_folder.METRICS, damaged[0] if damaged else "the rows differ")

@@ -132,11 +132,11 @@ def last_error(path: Path) -> str | None:
     starts = [n for n, line in enumerate(lines) if _level(line)]
     for start, end in reversed(list(zip(starts, [*starts[1:], len(lines)], strict=True))):
         if _level(lines[start]) in ("ERROR", "CRITICAL"):
-            told = [
+            messages = [
                 x for x in lines[start + 1 : end] if x.strip() and not x.startswith((" ", "\t"))
             ]
-            if told and not told[-1].startswith("Traceback"):
-                return plain(told[-1].partition(": ")[2] or told[-1])
+            if messages and not messages[-1].startswith("Traceback"):
+                return plain(messages[-1].partition(": ")[2] or messages[-1])
             return plain(lines[start].split(" ", 3)[3])
     return None
 

@@ -111,7 +111,7 @@ def name_events(run: Path, text: str) -> None:
     """Gives a run's event files a folder of that name; TensorBoard shows folders as names.
 
     Args:
-        run: The run folder, before its first commit.
+        run: The run folder, before its first checkpoint.
         text: What sets the run apart; what a file name cannot hold becomes `_`.
     """
     readable = re.sub(r"[/\\\0-\x1f\x7f]", "_", text)[:LONGEST_NAME].strip(". ")

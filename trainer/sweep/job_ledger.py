@@ -190,11 +190,11 @@ def update(sweep: Path, number: int, **fields: Any) -> None:
         ledger.jobs[number] = dataclasses.replace(ledger.jobs[number], **fields)
 
 
-def reopen(sweep: Path, wanted: Ledger) -> None:
+def reopen(sweep: Path, plan: Ledger) -> None:
     """Takes a sweep up again: what stopped it is over, and its processes are gone."""
     with changing(sweep) as ledger:
-        ledger.stop, ledger.trials, ledger.arguments = None, wanted.trials, wanted.arguments
-        ledger.cwd = wanted.cwd
+        ledger.stop, ledger.trials, ledger.arguments = None, plan.trials, plan.arguments
+        ledger.cwd = plan.cwd
         for job in ledger.jobs:
             job.pid = job.host = None
 

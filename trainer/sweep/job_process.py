@@ -59,7 +59,7 @@ def _outcome(sweep: Path, number: int, code: int) -> Outcome:
     """What a job came to, by the ledger; one that could not say so itself has failed."""
     with job_ledger.changing(sweep) as ledger:
         job = ledger.jobs[number]
-        if job.status == "running" and code in STOPS:  # it was not to wait for a commit
+        if job.status == "running" and code in STOPS:  # it was not to wait for a checkpoint
             job.status = "stopped"
         elif job.status == "running" or code < 0:
             killed = f"killed by {signal.Signals(-code).name}" if code < 0 else f"left with {code}"
@@ -80,7 +80,7 @@ def main() -> int:
 
 
 def _stop_without(sweep: Path) -> None:
-    """Stops this job, with a commit, when the process that sweeps has died."""
+    """Stops this job, with a checkpoint, when the process that sweeps has died."""
     while files.in_use(sweep):
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)

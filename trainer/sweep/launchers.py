@@ -67,12 +67,14 @@ def _installed(module: str) -> bool:
         return False
 
 
-def fitted(hydra: Any, said: Sequence[str], configs: Sequence[Config], search: bool) -> JobLaunch:
+def fitted(
+    hydra: Any, given_keys: Sequence[str], configs: Sequence[Config], search: bool
+) -> JobLaunch:
     """Launcher settings that use the machine without overloading it, where the user left them open.
 
     Args:
         hydra: Hydra's own configuration of a job.
-        said: Keys that the user set.
+        given_keys: Keys that the user set.
         configs: The jobs; the base of a search.
         search: Whether the jobs are chosen as it goes.
 
@@ -81,7 +83,7 @@ def fitted(hydra: Any, said: Sequence[str], configs: Sequence[Config], search: b
     """
     launcher = str(hydra.runtime.choices["hydra/launcher"])
     defaults = {f"hydra.launcher.{k}": v for k, v in DEFAULTS.get(launcher, {}).items()}
-    arguments = [f"{key}={value}" for key, value in defaults.items() if key not in said]
+    arguments = [f"{key}={value}" for key, value in defaults.items() if key not in given_keys]
     if launcher != "basic" and Launch.from_environment().processes > 1:
         raise ValueError(
             f"hydra/launcher={launcher}: starts processes of its own; leave out torchrun or -m"
@@ -94,7 +96,7 @@ def fitted(hydra: Any, said: Sequence[str], configs: Sequence[Config], search: b
     key = "hydra.launcher.n_jobs" if launcher == "joblib" else "hydra.sweeper.max_batch_size"
     if search and launcher == "submitit_local":
         key = "hydra.sweeper.n_jobs"
-    asked = _asked(hydra, key) if key in said else None
+    asked = _asked(hydra, key) if key in given_keys else None
     limit = max(cores, len(gpus))
     if asked is not None and asked > limit:
         raise ValueError(

@@ -40,14 +40,14 @@ def carry_out_sweep(sweep: Path, launch: JobLaunch, jobs: Callable[[], None]) ->
     """
     stopped: int | None = None
     failed = False
-    watch = Overseer(sweep) if launch.launcher in LOCAL else contextlib.nullcontext()
+    watch = SweepWatch(sweep) if launch.launcher in LOCAL else contextlib.nullcontext()
     if launch.threads is not None:
         threads = "a thread" if launch.threads == 1 else f"{launch.threads} threads"
         each = f"{threads} each" + (f", on {len(launch.gpus)} GPUs" if launch.gpus else "")
         console.say(f"{launch.launcher}: {launch.at_once} jobs at once, {each}", sys.stdout)
     for part in ("storages", "study"):  # Optuna's own lines: a study that has no name
         logging.getLogger(f"optuna.{part}").setLevel(logging.WARNING)
-    with watch as overseer:
+    with watch as watch_of:
         try:
             jobs()
         except SweepStopped as error:
@@ -55,23 +55,23 @@ def carry_out_sweep(sweep: Path, launch: JobLaunch, jobs: Callable[[], None]) ->
         except OSError:
             raise
         except (Exception, NotStarted) as error:  # a launcher's or a sweeper's own
-            failed = overseer is None or overseer.signal is None
+            failed = watch_of is None or watch_of.signal is None
             if failed and TRACEBACKS:
                 traceback.print_exception(error)
             if failed:
                 whose = "" if isinstance(error, NotStarted) else f"{launch.launcher}: "
                 console.say(f"trainer: error: {whose}{console.one_line(error)}", sys.stderr)
-    if overseer is not None and overseer.signal is not None:
-        stopped = 128 + overseer.signal
+    if watch_of is not None and watch_of.signal is not None:
+        stopped = 128 + watch_of.signal
     code = sweep_jobs.sum_up(sweep)
     return stopped or code or int(failed)
 
 
-class Overseer:
+class SweepWatch:
     """Watches a sweep for as long as it is entered.
 
     SIGINT and SIGTERM are blocked here, which the processes that are started from here inherit: a
-    Ctrl-C reaches jobs through this one only, and each of them commits.
+    Ctrl-C reaches jobs through this one only, and each of them saves a checkpoint.
 
     Args:
         sweep: The sweep's folder.
@@ -89,7 +89,7 @@ class Overseer:
         self._seen: dict[int, str] = {}
         self._before = [signal.getsignal(number) for number in STOPPING]
 
-    def __enter__(self) -> "Overseer":
+    def __enter__(self) -> "SweepWatch":
         """Starts watching."""
         if (ledger := job_ledger.read(self.sweep)) is not None:
             self._seen = {job.number: job.status for job in ledger.jobs}
@@ -121,7 +121,7 @@ class Overseer:
             self._look()
 
     def _stop(self, number: int) -> None:
-        """No further job starts; those that run commit. A second Ctrl-C does not wait for that."""
+        """No further job starts; those that run save. A second Ctrl-C does not wait for that."""
         again = self.signal is not None
         self.signal = self.signal or number
         with job_ledger.changing(self.sweep) as ledger:
@@ -129,7 +129,7 @@ class Overseer:
             running = _here(ledger)
         name = signal.Signals(number).name
         at_once = again and number == signal.SIGINT
-        what = "leave at once" if at_once else "commit and stop"
+        what = "leave at once" if at_once else "save and stop"
         console.say(f"{name}: the jobs that run ({len(running)}) {what}", sys.stderr)
         for pid in running:
             with contextlib.suppress(ProcessLookupError):

@@ -15,48 +15,48 @@ class NotStarted(BaseException):
     """
 
 
-def check(found: Ledger, wanted: Ledger, folder: Path) -> None:
+def check(found: Ledger, planned: Ledger, folder: Path) -> None:
     """Compares two plans.
 
     Raises:
         FileExistsError: If they differ; names the first key, or the first job, that does.
     """
-    if (difference := _difference(found, wanted)) is not None:
+    if (difference := _difference(found, planned)) is not None:
         raise FileExistsError(
             f"hydra.sweep.dir={folder}: belongs to another sweep: {difference}; another folder "
             "starts a new one"
         )
 
 
-def _difference(found: Ledger, wanted: Ledger) -> str | None:
-    if found.direction is not None or wanted.direction is not None:
-        return _other_search(found, wanted)
-    pairs = list(zip(found.jobs, wanted.jobs, strict=False))
+def _difference(found: Ledger, planned: Ledger) -> str | None:
+    if found.direction is not None or planned.direction is not None:
+        return _other_search(found, planned)
+    pairs = list(zip(found.jobs, planned.jobs, strict=False))
     for here, new in pairs:
         if here.identity != new.identity:
-            return _other_job(here, new, found, wanted)
-    if len(found.jobs) != len(wanted.jobs):
-        return f"it has {len(found.jobs)} jobs, here it would have {len(wanted.jobs)}"
+            return _other_job(here, new, found, planned)
+    if len(found.jobs) != len(planned.jobs):
+        return f"it has {len(found.jobs)} jobs, here it would have {len(planned.jobs)}"
     return None
 
 
-def _other_search(found: Ledger, wanted: Ledger) -> str | None:
+def _other_search(found: Ledger, planned: Ledger) -> str | None:
     """A search may be given another length; its trials are compared as they come."""
-    if found.settings and found.settings != wanted.settings:
-        here, new = _first_difference(found.settings, wanted.settings)
+    if found.settings and found.settings != planned.settings:
+        here, new = _first_difference(found.settings, planned.settings)
         return f"it starts from {here}, here it would from {new}"
     plain = [
         (ledger.direction, [a for a in ledger.arguments if "n_trials=" not in a])
-        for ledger in (found, wanted)
+        for ledger in (found, planned)
     ]
     return None if plain[0] == plain[1] else " ".join(found.arguments)
 
 
-def _other_job(here: Job, new: Job, found: Ledger, wanted: Ledger) -> str:
+def _other_job(here: Job, new: Job, found: Ledger, planned: Ledger) -> str:
     """Jobs differ from the first by their overrides alone; it is compared key by key."""
     number = here.number
-    if number == 0 and found.settings and found.settings != wanted.settings:
-        before, now = _first_difference(found.settings, wanted.settings)
+    if number == 0 and found.settings and found.settings != planned.settings:
+        before, now = _first_difference(found.settings, planned.settings)
     elif here.overrides != new.overrides:
         before, now = words(here), words(new)
     else:  # as an older version wrote it

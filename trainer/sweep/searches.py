@@ -56,8 +56,8 @@ def find(overrides: Sequence[Override]) -> Search | None:
     base.config.anchor()
     if str(base.hydra.runtime.choices["hydra/sweeper"]) != "optuna":
         return None
-    said = {o.key_or_group: o for o in overrides}
-    wish = said.get(KEY)
+    given_keys = {o.key_or_group: o for o in overrides}
+    wish = given_keys.get(KEY)
     if wish is not None and str(wish.value()).lower() != base.config.direction():
         raise ValueError(
             f"{wish.input_line}: the direction follows checkpoint.monitor "
@@ -80,7 +80,7 @@ def find(overrides: Sequence[Override]) -> Search | None:
         raise ValueError("search: every key of it is given a value; leave one out")
     trials = int(sweeper.n_trials)
     if str(sweeper.sampler.get("_target_")).endswith(".GridSampler"):
-        trials = _grid(space, given, trials if "hydra.sweeper.n_trials" in said else None)
+        trials = _grid(space, given, trials if "hydra.sweeper.n_trials" in given_keys else None)
     sweep_plan.check_folders([base, compose_run(fixed, 1)][:trials])
     base.config.resolve_schedule()
     configs = [base.config]

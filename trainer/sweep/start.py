@@ -53,23 +53,23 @@ def begin(arguments: list[str], overrides: list[Override], locks: contextlib.Exi
     if search is not None:
         check(search.configs)
         first, configs = search.base, search.configs[:1]
-        wanted = job_ledger.sought(plain, first.config, search.trials)
+        planned = job_ledger.sought(plain, first.config, search.trials)
     else:
         first, listed = sweep_plan.listed(overrides)
         configs = [config for _, config in listed]
         check(configs)
-        wanted = job_ledger.planned(plain, listed)
-    said = [override.key_or_group for override in overrides]
-    launch = launchers.fitted(first.hydra, said, configs, search=search is not None)
+        planned = job_ledger.planned(plain, listed)
+    given_keys = [override.key_or_group for override in overrides]
+    launch = launchers.fitted(first.hydra, given_keys, configs, search=search is not None)
     explicit = given(overrides, "hydra.sweep.dir")
     if explicit and (found := job_ledger.read(first.sweep_dir)) is not None:
-        same_sweep.check(found, wanted, first.sweep_dir)
+        same_sweep.check(found, planned, first.sweep_dir)
         folder = first.sweep_dir.resolve()
         locks.enter_context(files.locked(folder))
-        job_ledger.reopen(folder, wanted)
+        job_ledger.reopen(folder, planned)
     else:
         folder = folders.reserve(first.sweep_dir, "hydra.sweep.dir", explicit=explicit, locks=locks)
-        job_ledger.write(folder, wanted)
+        job_ledger.write(folder, planned)
     searched = None if search is None else search.searched
     more = [*launch.arguments, *(() if search is None else search.arguments)]
     keys = tuple(f"{argument.partition('=')[0]}=" for argument in more)

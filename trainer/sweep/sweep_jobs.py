@@ -71,14 +71,14 @@ def ended_before(sweep: Path, number: int, folder: Path) -> Outcome | None:
 def _attempt(config: Config, folder: Path, command: Sequence[str], readable: str) -> Outcome:
     try:
         with files.locked(folder):
-            commit = None
+            resumed = None
             if run_folder.belongs_to_a_run(folder):
                 from trainer.storage import checkpoint  # torch takes seconds
 
-                commit = checkpoint.find(folder)
+                resumed = checkpoint.find(folder)
             elif readable:
                 run_folder.name_events(folder, readable)
-            return attempt(config, folder, commit, command)
+            return attempt(config, folder, resumed, command)
     except EXPLAINED as error:
         return failed(error)
     except (Exception, SystemExit) as error:  # a bug, or a library's: the other jobs go on

@@ -107,7 +107,7 @@ class SweepTask:
 def _preemptible(
     job: Config, folder: Path, sweep: Path, number: int, command: tuple[str, ...]
 ) -> Outcome:
-    """A job under submitit: its signal commits first, then submitit puts the job back in the queue.
+    """A job under submitit: on its signal it saves first, then submitit puts it back in the queue.
 
     Left alone, submitit would leave in the middle of a step.
     """

@@ -12,7 +12,7 @@ from trainer.cli.launch import Launch
 from trainer.config.fields import Config
 
 if TYPE_CHECKING:
-    from trainer.storage.checkpoint import Commit
+    from trainer.storage.checkpoint import Checkpoint
     from trainer.training.peers import Peers
 
 STOPS = (130, 138, 140, 143)  # SIGINT, SIGUSR1, SIGUSR2, SIGTERM
@@ -44,7 +44,7 @@ def failed(error: Exception) -> Outcome:
 
 
 def attempt(
-    config: Config, folder: Path, commit: "Commit | None", command: Sequence[str]
+    config: Config, folder: Path, resumed: "Checkpoint | None", command: Sequence[str]
 ) -> Outcome:
     """One run, new or resumed, in its locked folder; by all processes, where there are several."""
     from trainer.cli.signals import Stopped
@@ -52,7 +52,7 @@ def attempt(
 
     try:
         with _together(config, folder) as peers:
-            return Outcome(0, run_session(config, folder, commit, command, peers))
+            return Outcome(0, run_session(config, folder, resumed, command, peers))
     except Stopped as stopped:
         return Outcome(128 + stopped.signal)
     except EXPLAINED as error:
@@ -67,7 +67,7 @@ def _together(config: Config, folder: Path) -> "Generator[Peers]":
 
         yield ALONE
         return
-    from trainer.training.processes import own_team
+    from trainer.training.processes import own_ranks
 
-    with own_team().leading(config, folder) as peers:
+    with own_ranks().leading(config, folder) as peers:
         yield peers

@@ -1,4 +1,4 @@
-"""Commits behind the training's back: the state is copied at once, a thread writes it."""
+"""Checkpoints behind the training's back: the state is copied at once, a thread writes it."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +10,7 @@ import torch
 
 @dataclass(slots=True)
 class Pending:
-    """A commit under way.
+    """A checkpoint under way.
 
     Attributes:
         future: Ends when it is durable.
@@ -21,7 +21,7 @@ class Pending:
     published: Callable[[], None]
 
 
-class Commits:
+class CheckpointThread:
     """Writes one state at a time; nothing is shown before it is durable.
 
     Args:
@@ -39,7 +39,7 @@ class Commits:
         write: Callable[[dict[str, Any]], object],
         published: Callable[[], None],
     ) -> None:
-        """Takes a copy of the state and has it written; waits for the commit before this one.
+        """Takes a copy of the state and has it written; waits for the checkpoint before this one.
 
         Args:
             state: May change from the return on.
@@ -47,7 +47,7 @@ class Commits:
             published: Called in the main thread once the copy is durable.
 
         Raises:
-            OSError: If the commit before this one could not be written.
+            OSError: If the checkpoint before this one could not be written.
         """
         self.wait()
         copy, copied = self._copy(state)
@@ -60,7 +60,7 @@ class Commits:
         self._pending = Pending(self._pool.submit(work), published)
 
     def poll(self) -> None:
-        """Publishes a commit that has become durable.
+        """Publishes a checkpoint that has become durable.
 
         Raises:
             OSError: If it could not be written.
@@ -72,7 +72,7 @@ class Commits:
         """Waits until nothing is under way.
 
         Raises:
-            OSError: If the commit under way could not be written.
+            OSError: If the checkpoint under way could not be written.
         """
         pending, self._pending = self._pending, None
         if pending is not None:

@@ -12,8 +12,8 @@ from trainer.training.run import Run
 
 
 @dataclass(frozen=True, slots=True)
-class FiniteWatch:
-    """Looks at the losses as they arrive, and at the weights before each commit.
+class DivergenceCheck:
+    """Looks at the losses as they arrive, and at the weights before each checkpoint.
 
     Attributes:
         run: What is trained.
@@ -50,7 +50,7 @@ class FiniteWatch:
         return newest
 
     def check(self) -> None:
-        """Waits for the losses so far; nothing is committed without this.
+        """Waits for the losses so far; nothing is saved without this.
 
         Raises:
             FloatingPointError: If one of them, or a weight, is not finite.
@@ -84,7 +84,6 @@ class FiniteWatch:
         loss = float(self.reader.read(run.progress.step_in_epoch)[place])
         lr = run.history.lrs[k][0]
         raise FloatingPointError(
-            f"the loss is {loss} at step {k} (epoch {run.progress.epoch + 1}, step {place}) with "
-            f"LR {lr:g}; {self.last_good()}; a lower optimizer.lr, a longer warm-up or clip_norm "
-            "helps"
+            f"the loss is {loss} at step {k} (epoch {run.progress.epoch + 1}) with LR {lr:g}; "
+            f"{self.last_good()}; a lower optimizer.lr, a longer warm-up or clip_norm helps"
         )

@@ -215,7 +215,7 @@ def _captured(
     graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(stream.device)
     # Our own stream: torch's default one is made once in a process, on the device of that moment,
     # and a sweep's next job may be on another.
-    # thread_local: the thread that writes commits may use the device meanwhile.
+    # thread_local: the thread that writes checkpoints may use the device meanwhile.
     where: dict[str, Any] = {"pool": pool, "stream": stream, "capture_error_mode": "thread_local"}
     try:
         with _explained(CaptureFailed), torch.cuda.graph(graph, **where):

@@ -55,7 +55,7 @@ def public(row: Row) -> Row:
 
 @dataclass(slots=True)
 class History:
-    """Everything that the logs show; they are views of it.
+    """Everything that the logs show; they repeat it.
 
     Attributes:
         rows: One per evaluated epoch, as in `metrics.jsonl`, plus `time` (seconds since 1970)

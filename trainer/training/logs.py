@@ -1,4 +1,4 @@
-"""The views of a run's history: metrics.jsonl, lr.csv and TensorBoard's event file."""
+"""The logs of a run's history: metrics.jsonl, lr.csv and TensorBoard's event file."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from trainer.training.history import History, public
 Lines = Callable[[History, int], Iterator[str]]
 
 
-class TextView:
+class TextLog:
     """A text file with one line per entry of the history.
 
     Args:
@@ -67,13 +67,13 @@ class TextView:
         self._file = None
 
 
-class Views:
+class Logs:
     """Three files in a run folder that repeat what the checkpoint holds.
 
-    They are written anew from the history at every start, then appended to after each commit, so
-    that each row and point stands in them exactly once wherever the run was killed. Where an
-    append fails (a full disk), the training goes on, for the checkpoint has it all: the file is
-    written anew at the next commit.
+    They are written anew from the history at every start, then appended to after each checkpoint, so
+    that each row and point stands in them once, wherever the run was killed. Where an append
+    fails (a full disk), the training goes on, for the checkpoint has it all: the file is
+    written anew at the next checkpoint.
 
     Args:
         folder: The run folder.
@@ -89,9 +89,9 @@ class Views:
         single = len(group_names) == 1
         columns = ["lr"] if single else [f"lr_{group}" for group in group_names]
         tags = ["lr"] if single else [f"lr/{group}" for group in group_names]
-        self._views = (
-            TextView(folder / run_folder.METRICS, "", _metrics_lines, lambda h: len(h.rows)),
-            TextView(
+        self._logs = (
+            TextLog(folder / run_folder.METRICS, "", _metrics_lines, lambda h: len(h.rows)),
+            TextLog(
                 folder / run_folder.LR,
                 ",".join(["step", *columns]) + "\n",
                 _ledger_lines,
@@ -112,30 +112,30 @@ class Views:
         Raises:
             OSError: If one cannot be written; names it.
         """
-        for view in self._views:
+        for file in self._logs:
             try:
-                view.rebuild(history)
+                file.rebuild(history)
             except OSError as error:
-                raise OSError(error.errno, _reason(view.path, error)) from error
+                raise OSError(error.errno, _reason(file.path, error)) from error
 
     def append(self, history: History) -> None:
         """Adds what the history has gained; a file that failed before is written anew."""
-        for view in self._views:
-            broken = view.path in self._broken
+        for file in self._logs:
+            broken = file.path in self._broken
             try:
                 if broken:
-                    view.rebuild(history)
-                    self._broken.discard(view.path)
-                    log.info("%s: can be written again and is complete", view.path)
+                    file.rebuild(history)
+                    self._broken.discard(file.path)
+                    log.info("%s: can be written again and is complete", file.path)
                 else:
-                    view.append(history)
+                    file.append(history)
             except OSError as error:
                 if not broken:
-                    self._broken.add(view.path)
+                    self._broken.add(file.path)
                     log.warning(
                         "warning: %s; the training goes on: the checkpoint has it all, and the "
-                        "next commit writes this anew",
-                        _reason(view.path, error),
+                        "next checkpoint writes this anew",
+                        _reason(file.path, error),
                     )
 
     def finish(self, history: History) -> None:
@@ -144,22 +144,22 @@ class Views:
         Raises:
             OSError: If one of them still cannot be written; names it and the way out.
         """
-        for view in self._views:
+        for file in self._logs:
             try:
-                if view.path in self._broken:
-                    view.rebuild(history)
-                view.sync()
+                if file.path in self._broken:
+                    file.rebuild(history)
+                file.sync()
             except OSError as error:
                 raise OSError(
                     error.errno,
-                    f"{_reason(view.path, error)}; the run is trained and committed to its end: "
+                    f"{_reason(file.path, error)}; the run is trained and saved to its end: "
                     f"resume={self.folder} writes what is missing",
                 ) from error
 
     def close(self) -> None:
         """Closes the files."""
-        for view in self._views:
-            view.close()
+        for file in self._logs:
+            file.close()
 
 
 def _reason(path: Path, error: OSError) -> str:

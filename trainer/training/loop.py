@@ -9,13 +9,13 @@ from trainer.cli.console import log
 from trainer.cli.signals import Stopped, StopRequest
 from trainer.data.epoch_table import EpochTables
 from trainer.training import early_stopping, summary
-from trainer.training.divergence import FiniteWatch
+from trainer.training.divergence import DivergenceCheck
 from trainer.training.epoch_row import epoch_row
 from trainer.training.history import Row
 from trainer.training.loss_reader import LossReader
 from trainer.training.record import NoRecord, Record, epoch_line
 from trainer.training.run import Run
-from trainer.training.stopping import EVERY, Agreement
+from trainer.training.stopping import EVERY, StopVote
 
 
 @dataclass(slots=True)
@@ -24,9 +24,9 @@ class Training:
 
     Attributes:
         run: What is trained.
-        agreement: Says when the run is asked to end early.
-        record: Its commits and views.
-        finite: Stops the run if a loss is not finite.
+        stop_vote: Says when the run is asked to end early.
+        record: Its checkpoints and logs.
+        divergence: Stops the run if a loss is not finite.
         bar: Whether to draw a progress bar.
         tables: Order, crops and flips of each epoch.
         session_start: When this process took the run up, in `time.perf_counter` seconds.
@@ -34,9 +34,9 @@ class Training:
     """
 
     run: Run
-    agreement: Agreement
+    stop_vote: StopVote
     record: Record | NoRecord
-    finite: FiniteWatch
+    divergence: DivergenceCheck
     bar: bool
     tables: EpochTables
     session_start: float
@@ -46,12 +46,14 @@ class Training:
     def start(
         run: Run, record: Record | NoRecord, stop: StopRequest, *, changed: bool = False
     ) -> "Training":
-        """Gets ready for the next step; a new or changed run commits here."""
+        """Gets ready for the next step; a new or changed run saves a checkpoint here."""
         training = Training(
             run=run,
-            agreement=Agreement(stop, run.peers, every=EVERY if run.device.type == "cuda" else 1),
+            stop_vote=StopVote(stop, run.peers, every=EVERY if run.device.type == "cuda" else 1),
             record=record,
-            finite=FiniteWatch(run, LossReader(run.sums.losses, run.peers), record.last_good),
+            divergence=DivergenceCheck(
+                run, LossReader(run.sums.losses, run.peers), record.last_good
+            ),
             bar=run.peers.leads and console.shows_bar(run.config.log.progress),
             # no thread beside which workers would be forked
             tables=EpochTables(
@@ -69,9 +71,9 @@ class Training:
         """Trains to the end.
 
         Raises:
-            Stopped: If SIGTERM or SIGINT came; the state is committed.
-            FloatingPointError: If the loss is not finite; the last commit is finite.
-            OSError: If a commit cannot be written; earlier ones are untouched.
+            Stopped: If SIGTERM or SIGINT came; the state is saved.
+            FloatingPointError: If the loss is not finite; the last checkpoint is finite.
+            OSError: If a checkpoint cannot be written; earlier ones are untouched.
         """
         run, progress = self.run, self.run.progress
         options, epochs = run.config.checkpoint, run.config.epochs
@@ -85,10 +87,10 @@ class Training:
             best = evaluated and self.is_best(row)
             ending = progress.epoch == epochs or bool(early_stopping.reason(run))
             due = progress.epoch % options.every_epochs == 0 or ending
-            stopping = self.agreement.now()  # once: it may come between two questions
+            stopping = self.stop_vote.now()  # once: it may come between two questions
             line = epoch_line(row, run.data.split, epochs, run.config.task())
             if due or best or stopping is not None:
-                self.begin_commit(best=best, line=line)  # what was said can be resumed from
+                self.save(best=best, line=line)  # what is printed can be resumed from
             else:
                 self.record.wait()
                 log.info(line)
@@ -114,28 +116,28 @@ class Training:
             run.engine.train_on(step)  # and the LR of the next step
             progress.advance()
             bar.advance()
-            if (loss := self.finite.watch()) is not None:
+            if (loss := self.divergence.watch()) is not None:
                 bar.loss(loss)
             self.record.poll()
-            every, stopping = config.checkpoint.every_steps, self.agreement.at_update()
+            every, stopping = config.checkpoint.every_steps, self.stop_vote.at_update()
             due = every and progress.step % every == 0 and step + 1 < steps
             if due or stopping is not None:
-                self.finite.check()
+                self.divergence.check()
                 progress.train_seconds = time.perf_counter() - start
-                self.begin_commit(best=False)
+                self.save(best=False)
             if stopping is not None:
                 bar.close()
                 self.record.wait()
                 raise Stopped(stopping)
         bar.close()
-        self.finite.check()  # waits for the device, so the clock below is true
+        self.divergence.check()  # waits for the device, so the clock below is true
         progress.train_seconds = time.perf_counter() - start
 
     def finish_epoch(self, *, evaluated: bool) -> Row:
         """Evaluates, shows the metrics to a plateau, and moves on to the next epoch.
 
         Raises:
-            Stopped: If a signal came while evaluating; the epoch is committed as trained but not
+            Stopped: If a signal came while evaluating; the epoch is saved as trained but not
                 evaluated, and a resume goes on with its evaluation.
         """
         run, progress = self.run, self.run.progress
@@ -144,7 +146,7 @@ class Training:
         row = epoch_row(run, run.sums.total(run.peers), evaluation)
         progress.skipped_updates += int(row["skipped_updates"])
         if evaluated:
-            self.finite.check_evaluation(row)
+            self.divergence.check_evaluation(row)
             run.history.rows.append(row)
             self._observe(row)
         progress.next_epoch()
@@ -155,17 +157,17 @@ class Training:
         """Loss and accuracy of the evaluated images; a stop does not wait for them."""
         try:
             self.run.peers.copy_buffers(self.run.evaluated)
-            return self.run.evaluator(self.run.evaluated, self.agreement.check)
+            return self.run.evaluator(self.run.evaluated, self.stop_vote.check)
         except Stopped:
-            self.begin_commit(best=False)
+            self.save(best=False)
             self.record.wait()
             raise
 
-    def begin_commit(self, *, best: bool, line: str | None = None) -> None:
-        """Commits the state as it is now; the views, and a line, follow once it is durable.
+    def save(self, *, best: bool, line: str | None = None) -> None:
+        """Saves the state as it is now; the logs, and a line, follow once it is durable.
 
         Raises:
-            OSError: If the commit before this one could not be written; this one's errors come
+            OSError: If the checkpoint before this one could not be written; this one's errors come
                 when it is waited for.
         """
         self.run.progress.seconds = self.seconds()

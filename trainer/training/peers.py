@@ -1,6 +1,6 @@
 """What the processes of one run say to each other, on `torch.distributed`.
 
-Each takes the same steps at the same time: what one of them decides alone (to stop, to commit) it
+Each takes the same steps at the same time: what one of them decides alone (to stop, to save) it
 must not do alone, or the others wait for it for ever.
 """
 
@@ -59,14 +59,14 @@ class Peers:
         """The largest of what the processes say."""
         if self.count == 1:
             return number
-        said = torch.tensor(int(number))
-        dist.all_reduce(said, dist.ReduceOp.MAX)
-        return int(said)
+        largest_so_far = torch.tensor(int(number))
+        dist.all_reduce(largest_so_far, dist.ReduceOp.MAX)
+        return int(largest_so_far)
 
     def begin_largest(self, number: int) -> tuple[torch.Tensor, dist.Work | None]:
         """Like `largest`, to be asked for later; `work.wait()` comes before reading the tensor."""
-        said = torch.tensor(int(number))
-        return said, dist.all_reduce(said, dist.ReduceOp.MAX, async_op=True)
+        largest_so_far = torch.tensor(int(number))
+        return largest_so_far, dist.all_reduce(largest_so_far, dist.ReduceOp.MAX, async_op=True)
 
     def gather(self, content: bytes) -> list[bytes]:
         """What each process has, in the order of their ranks."""
@@ -118,8 +118,8 @@ class Peers:
             return
         self._questions += 1
         name = f"settle/{self._questions}"
-        said = "" if error is None else f"{type(error).__name__}: {error}"
-        self._store.set(f"{name}/{self.rank}", said)
+        text = "" if error is None else f"{type(error).__name__}: {error}"
+        self._store.set(f"{name}/{self.rank}", text)
         everyone = [f"{name}/{rank}" for rank in range(self.count)]
         self._store.wait(everyone, patience)
         answers = [self._store.get(one).decode() for one in everyone]
@@ -133,7 +133,7 @@ class Peers:
         if error is not None:
             raise error
         raise ValueError(
-            "; ".join(f"process {rank}: {said}" for rank, said in enumerate(answers) if said)
+            "; ".join(f"process {rank}: {text}" for rank, text in enumerate(answers) if text)
         )
 
     def wrap(self, model: nn.Module, images: torch.Tensor) -> DistributedDataParallel | None:

@@ -23,17 +23,19 @@ BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
 DOWNLOAD = timedelta(hours=3)  # the others wait for the process that fetches the data set
 
 
-def shared_commit(commit: checkpoint.Commit | None, peers: Peers) -> checkpoint.Commit | None:
+def shared_checkpoint(
+    resumed: checkpoint.Checkpoint | None, peers: Peers
+) -> checkpoint.Checkpoint | None:
     """The first process's checkpoint, in every process; the others need not reach its file."""
     if peers.count == 1:
-        return commit
-    content = peers.from_first(None if commit is None else files.read_sealed(commit.path))
-    if commit is not None or content is None:
-        return commit
-    return checkpoint.Commit(Path("checkpoint"), checkpoint.parse(content, Path("checkpoint")))
+        return resumed
+    content = peers.from_first(None if resumed is None else files.read_sealed(resumed.path))
+    if resumed is not None or content is None:
+        return resumed
+    return checkpoint.Checkpoint(Path("checkpoint"), checkpoint.parse(content, Path("checkpoint")))
 
 
-def prepare(config: Config, commit: checkpoint.Commit | None, peers: Peers = ALONE) -> Run:
+def prepare(config: Config, resumed: checkpoint.Checkpoint | None, peers: Peers = ALONE) -> Run:
     """Builds the run and, where asked for, takes over a checkpoint.
 
     Several processes are connected once each has come so far.
@@ -44,9 +46,9 @@ def prepare(config: Config, commit: checkpoint.Commit | None, peers: Peers = ALO
         Dismissed: If that is so, in all processes but the first.
     """
     provide_data(config, peers)
-    source = None if commit is not None else initial_weights(config, peers)
+    initial = None if resumed is not None else initial_weights(config, peers)
     try:
-        run = _built(config, commit, source, peers)
+        run = _built(config, resumed, initial, peers)
     except (ValueError, OSError, RuntimeError) as error:
         peers.settle(error)
         raise
@@ -74,11 +76,11 @@ def capture(run: Run) -> None:
         if isinstance(evaluator, CapturedEvaluator):
             evaluator.capture(run.evaluated)
     except NotCapturable as error:
-        said = f"engine={run.config.engine}: {what} cannot be captured: {error}"
+        reason = f"engine={run.config.engine}: {what} cannot be captured: {error}"
         if run.config.engine == "graph":
-            raise ValueError(f"{said}; engine=auto takes eager") from error
+            raise ValueError(f"{reason}; engine=auto takes eager") from error
         whole = what == "a step" or isinstance(error, CaptureFailed)
-        log.warning("warning: %s; %s eagerly", said, "the run goes on" if whole else "it runs")
+        log.warning("warning: %s; %s eagerly", reason, "the run goes on" if whole else "it runs")
         log.info("not captured", exc_info=error, extra=FILE_ONLY)
         if whole:
             run.engine = EagerEngine(run.update, run.loader, run.scheduler, run.sums)
@@ -98,7 +100,7 @@ def provide_data(config: Config, peers: Peers) -> None:
     peers.settle(error, DOWNLOAD)
 
 
-def initial_weights(config: Config, peers: Peers) -> checkpoint.Commit | None:
+def initial_weights(config: Config, peers: Peers) -> checkpoint.Checkpoint | None:
     """The checkpoint that `init` names."""
     if not config.init:
         return None
@@ -109,25 +111,25 @@ def initial_weights(config: Config, peers: Peers) -> checkpoint.Commit | None:
         except (ValueError, OSError) as failed:
             error = failed
     peers.settle(error)
-    return shared_commit(found, peers)
+    return shared_checkpoint(found, peers)
 
 
 def _built(
     config: Config,
-    commit: checkpoint.Commit | None,
-    source: checkpoint.Commit | None,
+    resumed: checkpoint.Checkpoint | None,
+    initial: checkpoint.Checkpoint | None,
     peers: Peers,
 ) -> Run:
     run = build_run(config, peers)
-    if source is not None:
-        run.load_weights(evaluated_weights(source.state), source)
-    if commit is None:
+    if initial is not None:
+        run.load_weights(evaluated_weights(initial.state), initial)
+    if resumed is None:
         return run
-    run.load_state_dict(commit)
+    run.load_state_dict(resumed)
     done = run.progress.epoch + (run.progress.step_in_epoch > 0)
     if config.epochs < done:
         raise ValueError(f"epochs={config.epochs}: the run has already come to epoch {done}")
-    if config.epochs != commit.state["config"]["epochs"] and (why := early_stopping.reason(run)):
+    if config.epochs != resumed.state["config"]["epochs"] and (why := early_stopping.reason(run)):
         raise ValueError(
             f"epochs={config.epochs}: {why}: another length changes nothing; "
             "early_stopping.patience=null, or a greater one, goes on"
@@ -165,7 +167,7 @@ def announce_parts(run: Run) -> None:
         )
 
 
-def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
+def announce(run: Run, folder: Path, resumed: checkpoint.Checkpoint | None) -> None:
     """Says what is about to be trained, and what in it is doubtful."""
     config, notes = run.config, run.scheduler.resolved.notes
     parameters = sum(p.numel() for p in run.model.parameters())
@@ -208,8 +210,8 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
             "warning: the best weights are chosen on the test set; data.val_size=%d keeps it out",
             max(len(run.data.train) // 10, 1),
         )
-    if commit is not None:
-        before = commit.state["fingerprint"].get("processes", 1)
+    if resumed is not None:
+        before = resumed.state["fingerprint"].get("processes", 1)
         if before != run.peers.count:
             log.warning(
                 "warning: trained by %d processes so far, by %d from here on: within rounding, not "
@@ -217,11 +219,11 @@ def announce(run: Run, folder: Path, commit: checkpoint.Commit | None) -> None:
                 before,
                 run.peers.count,
             )
-        for line in commit.damaged:
+        for line in resumed.damaged:
             log.warning("warning: passed over: %s", line)
-        log.info("resumed from %s at step %d", commit.path, run.progress.step)
+        log.info("resumed from %s at step %d", resumed.path, run.progress.step)
         here = run.environment()
-        for name, value in commit.state["environment"].items():
+        for name, value in resumed.state["environment"].items():
             if value != here.get(name):
                 log.warning(
                     "warning: %s was %s, is %s: results may differ in the last bits",

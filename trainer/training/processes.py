@@ -14,11 +14,11 @@ from trainer.config.fields import Config
 from trainer.config.saved import read_saved, to_object
 from trainer.training.device import choose_device
 from trainer.training.peers import Dismissed, PeerEnded, Peers
-from trainer.training.rendezvous import Board
+from trainer.training.rendezvous import Rendezvous
 from trainer.training.session import run_session
 
 
-class Team:
+class Ranks:
     """The processes of one command.
 
     Args:
@@ -27,7 +27,7 @@ class Team:
 
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
-        self.board = Board(launch)
+        self.board = Rendezvous(launch)
         self._plans = 0
 
     @contextlib.contextmanager
@@ -84,9 +84,9 @@ class Team:
 
 
 @functools.cache
-def own_team() -> Team:
+def own_ranks() -> Ranks:
     """The team of this process."""
-    return Team(Launch.from_environment())
+    return Ranks(Launch.from_environment())
 
 
 def again(arguments: list[str], folder: str) -> list[str]:

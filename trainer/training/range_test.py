@@ -102,7 +102,7 @@ def run_range_test(
     lowest: float,
     highest: float,
     updates: int,
-    shown: Callable[[float], object] = bool,
+    report: Callable[[float], object] = bool,
 ) -> RangeTest:
     """Trains with a rising LR until the loss runs away; writes nothing.
 
@@ -113,7 +113,7 @@ def run_range_test(
         lowest: LR of the first step.
         highest: LR of the last.
         updates: How many, at least 3.
-        shown: Called with the smoothed loss of each step.
+        report: Called with the smoothed loss of each step.
 
     Raises:
         ValueError: If configuration and machine do not fit.
@@ -136,7 +136,7 @@ def run_range_test(
         # Waits for the device at every step: a test that runs away has to be seen to.
         losses.append(float(run.sums.losses[step]))
         smoothed.append(smooth(losses[-1], smoothed, k))
-        shown(smoothed[-1])
+        report(smoothed[-1])
         if runs_away(smoothed):
             return RangeTest(lrs, losses, smoothed, True, skipped + int(run.sums.skipped))
     return RangeTest(lrs, losses, smoothed, False, skipped + int(run.sums.skipped))

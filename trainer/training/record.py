@@ -1,4 +1,4 @@
-"""What a run writes into its folder while it trains: its commits, and the views behind them."""
+"""What a run writes into its folder while it trains: its checkpoints, and the logs behind them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,13 +9,13 @@ from trainer.cli.console import log
 from trainer.config.metrics import Task
 from trainer.storage import checkpoint, run_folder
 from trainer.training import summary
-from trainer.training.checkpoint_thread import Commits
-from trainer.training.logs import Views
+from trainer.training.checkpoint_thread import CheckpointThread
+from trainer.training.logs import Logs
 from trainer.training.run import Run
 
 
 class Record:
-    """Commits and views of a run; nothing is shown that could not be resumed from.
+    """Checkpoints and logs of a run; nothing is shown that could not be resumed from.
 
     Args:
         run: The run.
@@ -27,60 +27,60 @@ class Record:
         self.run = run
         self.folder = folder
         self.command = command
-        self.views = Views(
+        self.logs = Logs(
             folder,
             [group["name"] for group in run.optimizer.param_groups],
             steps_per_epoch=run.steps_per_epoch,
             every_steps=run.config.log.every_steps,
         )
-        self.commits = Commits(run.device)
+        self.thread = CheckpointThread(run.device)
 
     def start(self, *, changed: bool) -> None:
         """Makes folder and run agree.
 
-        A new run commits here, and can be resumed from then; so does one that was changed.
+        A new run saves its first checkpoint here; so does one that was changed.
         """
         run = self.run
         if run.peers.largest(changed or not run_folder.checkpoints(self.folder)):
-            self.commits.begin(run.state_dict(), self._write(best=False), lambda: None)
-            self.commits.wait()
-        # what a kill behind the last commit left
+            self.thread.begin(run.state_dict(), self._write(best=False), lambda: None)
+            self.thread.wait()
+        # what a kill behind the last checkpoint left
         checkpoint.rotate(self.folder, run.progress.step, run.config.checkpoint.keep_last)
-        self.views.rebuild(run.history)
+        self.logs.rebuild(run.history)
         summary.write_config(self.folder, run.config)
         self._summarise("running")
 
     def begin(self, *, best: bool, line: str | None = None) -> None:
-        """Commits the state as it is now; the views, and a line, follow once it is durable.
+        """Saves the state as it is now; the logs, and a line, follow once it is durable.
 
         Raises:
-            OSError: If the commit before this one could not be written; this one's errors come
+            OSError: If the checkpoint before this one could not be written; this one's errors come
                 when it is waited for.
         """
         history = self.run.history.so_far()
 
         def published() -> None:
-            self.views.append(history)
+            self.logs.append(history)
             if line is not None:
                 log.info(line)
 
-        self.commits.begin(self.run.state_dict(), self._write(best=best), published)
+        self.thread.begin(self.run.state_dict(), self._write(best=best), published)
 
     def poll(self) -> None:
-        """Publishes a commit that has become durable; raises OSError if it could not be written."""
-        self.commits.poll()
+        """Publishes a checkpoint that is durable; raises OSError if it could not be written."""
+        self.thread.poll()
 
     def wait(self) -> None:
         """Waits until nothing is under way; raises OSError if it could not be written."""
-        self.commits.wait()
+        self.thread.wait()
 
     def last_good(self) -> str:
-        """Which commit there is to go back to, in words."""
-        self.commits.wait()
+        """Which checkpoint there is to go back to, in words."""
+        self.thread.wait()
         return _newest(self.folder)
 
     def finish(self, **results: Any) -> None:
-        """Makes the views durable and complete, and notes that the run is done.
+        """Makes the logs durable and complete, and notes that the run is done.
 
         Args:
             results: Further entries of `summary.json`.
@@ -88,13 +88,13 @@ class Record:
         Raises:
             OSError: If one of the files still cannot be written.
         """
-        self.views.finish(self.run.history)
+        self.logs.finish(self.run.history)
         self._summarise("done", **results)
 
     def note_end(self, status: str, **more: str) -> None:
         """Notes in `summary.json` how a run ended early; a full disk must not hide that.
 
-        Without a first commit there is no run: the same command can start it.
+        Without a first checkpoint there is no run: the same command can start it.
         """
         if not run_folder.checkpoints(self.folder):
             return
@@ -106,11 +106,11 @@ class Record:
     def close(self) -> None:
         """Ends what is under way, whatever else went wrong."""
         try:
-            self.commits.wait()
+            self.thread.wait()
         except OSError as error:
             log.warning("warning: %s", console.one_line(error))
-        self.commits.close()
-        self.views.close()
+        self.thread.close()
+        self.logs.close()
 
     def _summarise(self, status: str, **more: Any) -> None:
         summary.write_summary(self.folder, self.run, status=status, command=self.command, **more)

@@ -22,7 +22,7 @@ POLL_SECONDS = 0.05
 GOODBYE_SECONDS = 5.0
 
 
-class Board:
+class Rendezvous:
     """Where the processes leave each other messages before and between runs.
 
     Args:

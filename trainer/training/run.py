@@ -136,21 +136,21 @@ class Run:
             "environment": self.environment(),
         }
 
-    def load_state_dict(self, commit: checkpoint.Commit) -> None:
+    def load_state_dict(self, resumed: checkpoint.Checkpoint) -> None:
         """Goes on where a checkpoint stands.
 
         Raises:
             ValueError: If the checkpoint is of another run, or its LRs are not this schedule's.
         """
-        state = commit.state
+        state = resumed.state
         saved = fingerprint.of_checkpoint(state)
         fingerprint.check(
             saved,
             self.fingerprint(),
-            commit.path,
+            resumed.path,
             other_processes=self.config.on_process_change == "continue",
         )
-        self.load_weights(state["model"], commit)
+        self.load_weights(state["model"], resumed)
         if self.average is not None:
             self.average.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -164,13 +164,15 @@ class Run:
         self._check_ledger()
         load_random_state(state["rng"], self.device, self.peers)
 
-    def load_weights(self, weights: Mapping[str, torch.Tensor], commit: checkpoint.Commit) -> None:
+    def load_weights(
+        self, weights: Mapping[str, torch.Tensor], source: checkpoint.Checkpoint
+    ) -> None:
         """Takes over weights and buffers alone.
 
         Raises:
             ValueError: If they are not this model's; names the first that differs.
         """
-        load_weights(self.model, weights, path=commit.path, name=self.config.model.name)
+        load_weights(self.model, weights, path=source.path, name=self.config.model.name)
         if self.average is not None:
             self.average.load_state_dict(weights)
 

@@ -14,7 +14,7 @@ from trainer.training.device import causes, failure, out_of_memory
 from trainer.training.final_test import final_test
 from trainer.training.loop import Training
 from trainer.training.peers import ALONE, PeerEnded, Peers, is_lost_connection
-from trainer.training.preparation import announce, prepare, shared_commit
+from trainer.training.preparation import announce, prepare, shared_checkpoint
 from trainer.training.record import NoRecord, Record
 from trainer.training.run import Run
 
@@ -24,7 +24,7 @@ DEVICE = ("no kernel image", "devices are busy")  # has a type of its own, but n
 def run_session(
     config: Config,
     folder: Path,
-    commit: checkpoint.Commit | None,
+    resumed: checkpoint.Checkpoint | None,
     command: Sequence[str],
     peers: Peers = ALONE,
 ) -> float:
@@ -33,7 +33,7 @@ def run_session(
     Args:
         config: The run.
         folder: Its folder; exists.
-        commit: Where to go on; None: a new run.
+        resumed: Where to go on; None: a new run.
         command: The command line, for the record.
         peers: The processes that train it together; all call this, and the first one's folder,
             checkpoint and command count.
@@ -48,27 +48,27 @@ def run_session(
         MemoryError: If the device is out of memory.
         ChildProcessError: If a data worker died or hangs.
         PeerEnded: If another process has ended.
-        Stopped: If SIGTERM or SIGINT came, to this process or another; the state is committed.
+        Stopped: If SIGTERM or SIGINT came, to this process or another; the state is saved.
     """
     if peers.leads:
         for place in (folder, folder / run_folder.CHECKPOINTS):
             files.sweep(place)
-    said = logging_to(folder, quiet=config.log.progress == "none") if peers.leads else silent()
-    with stop_requests() as stop, said:
-        commit = shared_commit(commit, peers)
+    lines = logging_to(folder, quiet=config.log.progress == "none") if peers.leads else silent()
+    with stop_requests() as stop, lines:
+        resumed = shared_checkpoint(resumed, peers)
         try:
-            run = prepare(config, commit, peers)
+            run = prepare(config, resumed, peers)
         except (ValueError, OSError, RuntimeError) as error:
             log.error("refused", exc_info=error, extra=FILE_ONLY)
             if (known := explained(error, config)) is not None:
                 raise known from error
             raise
-        announce(run, folder, commit)
+        announce(run, folder, resumed)
         changed = complete = False
-        if commit is not None and peers.leads:
-            newer = checkpoint.supersede(commit)
+        if resumed is not None and peers.leads:
+            newer = checkpoint.supersede(resumed)
             # what was asked for must outlive a kill, and a run that ends here must say so
-            changed = bool(newer) or commit.state["config"]["epochs"] != config.epochs
+            changed = bool(newer) or resumed.state["config"]["epochs"] != config.epochs
             complete = is_complete(run, folder)
         if peers.largest(complete):
             why = early_stopping.reason(run)
@@ -91,12 +91,12 @@ def carry_out(
     *,
     changed: bool = False,
 ) -> float:
-    """Trains, tests, and writes down how it ended; a changed run commits at once."""
+    """Trains, tests, and writes down how it ended; a changed run saves a checkpoint at once."""
     training: Training | None = None
     try:
         training = Training.start(run, record, stop, changed=changed)
         training.train()
-        final = final_test(run, folder, training.agreement.check)
+        final = final_test(run, folder, training.stop_vote.check)
         if run.progress.epoch < run.config.epochs:
             final["stopped_early"] = early_stopping.reason(run)
         record.finish(**final)
@@ -126,7 +126,7 @@ def explained(error: Exception, config: Config) -> Exception | None:
     if isinstance(error, RuntimeError) and is_lost_connection(error):
         return PeerEnded(
             "another process of the run has ended; the same command, or resume=, goes on from the "
-            "last commit"
+            "last checkpoint"
         )
     on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in text
     if on_cpu or out_of_memory(error):
@@ -140,12 +140,12 @@ def explained(error: Exception, config: Config) -> Exception | None:
     if failed or (config.data.workers and isinstance(error, ConnectionError)):
         return ChildProcessError(
             f"data.workers={config.data.workers}: a worker process failed: "
-            f"{str(error).splitlines()[0]}; resume goes on from the last commit; "
+            f"{str(error).splitlines()[0]}; resume goes on from the last checkpoint; "
             "data.loader=device needs no workers"
         )
     for cause in reversed(inwards):  # the first of them is what happened
-        said = any(words in str(cause) for words in DEVICE)
-        if said or isinstance(cause, torch.AcceleratorError):
+        lines = any(words in str(cause) for words in DEVICE)
+        if lines or isinstance(cause, torch.AcceleratorError):
             return failure(config.device, cause)
     return None
 

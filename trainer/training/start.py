@@ -18,7 +18,7 @@ from trainer.data.options import Cifar10
 from trainer.storage import files, folders, run_folder
 
 if TYPE_CHECKING:
-    from trainer.storage.checkpoint import Commit
+    from trainer.storage.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Resume:
 
     config: Config
     folder: Path
-    commit: "Commit"
+    resumed: "Checkpoint"
 
 
 def begin(
@@ -172,17 +172,17 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
     if (place.is_file() and inside is None) or not run_folder.belongs_to_a_run(folder):
         way_out = f"; init={place} starts a new run from it" if files.is_sealed(place) else ""
         raise ValueError(f"resume={place}: is not a run folder or a checkpoint in one{way_out}")
-    locks.enter_context(files.locked(folder))  # before reading: its last owner may still commit
+    locks.enter_context(files.locked(folder))  # before reading: its last owner may still save
     from trainer.storage import (
         checkpoint,  # torch takes seconds; a mistyped argument answers without it
     )
 
-    commit = checkpoint.find(place)
-    config = saved_config(commit, overrides)
+    resumed = checkpoint.find(place)
+    config = saved_config(resumed, overrides)
     check_processes(config)
     config.resolve_schedule()
     provide_data(config)
-    return Resume(config, folder, commit)
+    return Resume(config, folder, resumed)
 
 
 def _resume_auto(config: Config, folder: Path, locks: contextlib.ExitStack) -> Resume:
@@ -190,7 +190,7 @@ def _resume_auto(config: Config, folder: Path, locks: contextlib.ExitStack) -> R
     from trainer.storage import checkpoint
 
     check_processes(config)
-    commit = checkpoint.find(folder)
+    resumed = checkpoint.find(folder)
     config.anchor()
     provide_data(config)
-    return Resume(config, folder.resolve(), commit)
+    return Resume(config, folder.resolve(), resumed)

@@ -11,7 +11,7 @@ from trainer.training.peers import Peers
 EVERY = 16
 
 
-class Agreement:
+class StopVote:
     """Asks every process whether it was told to stop; all get the same answer.
 
     Args:
@@ -55,7 +55,7 @@ class Agreement:
         asked, self._asked = self._asked, None
         if asked is None:
             return 0
-        said, work = asked
+        number, work = asked
         if work is not None:
             work.wait()
-        return int(said)
+        return int(number)

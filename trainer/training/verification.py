@@ -109,7 +109,7 @@ def _start(command: list[str], folder: Path, name: str) -> TrainerProcess:
 
 
 def _untouched(command: list[str], folder: Path, name: str) -> tuple[float, float]:
-    """Trains to the end; returns seconds in all and until the first commit."""
+    """Trains to the end; returns seconds in all and until the first checkpoint."""
     process = _start(command, folder, name)
     start, begun = time.perf_counter(), 0.0
     while process.code(0.02) is None:
