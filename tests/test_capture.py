@@ -14,7 +14,7 @@ from torch import nn
 
 import trainer.training.build
 from trainer.config.overrides import compose_run
-from trainer.storage import checkpoint
+from trainer.storage import checkpoint, run_folder
 from trainer.training.attempt import attempt
 from trainer.training.range_test import run_range_test
 
@@ -76,7 +76,7 @@ class Trained:
             folder.mkdir()
         else:
             shutil.copytree(cut, folder)
-            (commit,) = (c for c in checkpoint.commits(folder) if "00000008" in c.name)
+            (commit,) = (c for c in run_folder.checkpoints(folder) if "00000008" in c.name)
             commit = checkpoint.find(commit)
         config = compose_run([*RUN, f"engine={engine}", *more]).config
         assert attempt(config, folder, commit, []).code == expect
@@ -157,7 +157,7 @@ def test_engine_graph_refuses_in_one_line(
         f"trainer: error: engine=graph: {what} cannot be captured: {SYNCHRONIZING}; engine=auto "
         "takes eager\n"
     )
-    assert not checkpoint.commits(folder)
+    assert not run_folder.checkpoints(folder)
     assert not (folder / "summary.json").exists()
 
 

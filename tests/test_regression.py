@@ -236,4 +236,4 @@ def test_a_task_knows_its_metrics_and_their_direction() -> None:
     assert values.metrics("test")[0] == "test/loss"
     better = [t.higher_is_better(m) for t in (classes, values) for m in t.metrics("test")]
     assert better == [True, False, True, False, False, False, False, False]
-    assert (classes.written(0.5), values.written(0.5)) == ("50.00%", "0.5000")
+    assert (classes.written(0.5), values.written(0.5)) == ("50.00 %", "0.5000")

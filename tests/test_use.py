@@ -114,7 +114,7 @@ def test_averaged_weights_and_mirror_images_are_used_as_they_were_evaluated(
     place = resolve(made / "mean", "last")
     trained = load_trained(place, {})
     assert evaluated.evaluate(trained, "test").same
-    state = trained.commit.state
+    state = trained.source.state
     assert not torch.equal(state["model"]["fc2.weight"], state["ema"]["fc2.weight"])
     assert trained.title().startswith("vgg, averaged last weights, of epoch 2: ")
     exact = load_trained(place, {"device": "cpu", "amp": "none"})
@@ -502,10 +502,10 @@ def test_weights_of_an_fp16_run_are_used_in_fp32_on_a_cpu(made: Path) -> None:
     assert commit.state["fingerprint"]["precision"] in ("none", "bf16")
     trained = load_trained(place, {"device": "cpu"})
     assert trained.config.amp == commit.state["fingerprint"]["precision"]
-    trained.commit.state["fingerprint"]["precision"] = "fp16"
+    trained.source.state["fingerprint"]["precision"] = "fp16"
     from trainer.inference.trained import read_config
 
-    assert read_config(trained.commit, {"device": "cpu"}).amp == "none"
+    assert read_config(trained.source, {"device": "cpu"}).amp == "none"
 
 
 def mistakes(run: Path, tmp_path: Path) -> Iterator[tuple[object, list[str], int, str]]:

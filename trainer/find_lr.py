@@ -1,6 +1,7 @@
 """`python -m trainer.find_lr`: which learning rates are worth trying."""
 
 from trainer.cli import signals
+from trainer.cli.words import count
 
 if __name__ == "__main__":
     signals.end_at_once()  # files are written at the end, whole
@@ -136,9 +137,9 @@ def conclusions(test: "RangeTest", overrides: Sequence[str]) -> list[str]:
     """What the test says, and the commands that follow from it."""
     lowest = test.lrs[test.lowest]
     end = f"the loss ran away at LR {test.lrs[-1]:.2g}, " if test.diverged else "no divergence, "
-    lines = [f"{end}after {len(test.lrs)} steps"]
+    lines = [f"{end}after {count(len(test.lrs), 'step')}"]
     if test.skipped:
-        lines.append(f"note: {test.skipped} steps were skipped by the GradScaler")
+        lines.append(f"note: the GradScaler skipped {count(test.skipped, 'step')}")
     suggestion = suggested(test)
     if suggestion is None:
         return [

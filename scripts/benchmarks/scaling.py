@@ -1,6 +1,6 @@
 """Suite `scaling`: what changes with the batch, the threads, the data and the length of a run.
 
-Made-up images. Images per second by batch size and threads, in one process, in turn; then runs of
+Generated images. Images per second by batch size and threads, in one process, in turn; then runs of
 their own: time per image and memory with 1 to 8 times the images, and over 100 epochs.
 """
 
@@ -134,7 +134,7 @@ def by_epochs(setting: Setting, folder: Path, epochs: int) -> list[Row]:
 
 
 def whole_run(setting: Setting, place: Path, images: int, *, epochs: int) -> list[str]:
-    """Arguments of a run on made-up images."""
+    """Arguments of a run on generated images."""
     sizes = [f"data.train_images={images}", "data.test_images=100", f"epochs={epochs}"]
     more = [f"batch_size={setting.batch_size}", f"device={setting.device}", "log.progress=none"]
     recipe = [argument for argument in RECIPE if argument != "log.progress=lines"]

@@ -83,7 +83,7 @@ class Setting:
 
 
 def find_data(images: int | None) -> tuple[list[str], str]:
-    """CIFAR-10 if it is where the configuration says, else made-up images; and a name for it."""
+    """CIFAR-10 if it is where the configuration says, else generated images; and a name for it."""
     data: Any = compose_run(["data=cifar10"]).config.data
     try:
         provide(Path(data.root), download=False, url=data.url)

@@ -3,7 +3,8 @@
 Two trainings take turns, an epoch of `--steps` steps each. One only trains and evaluates (500
 images); the other also makes its row, saves checkpoints, writes metrics.jsonl, lr.csv and
 TensorBoard's event file, and waits until all of it is durable: nothing is hidden behind the
-next epoch. Then checkpoints beside bare writes of as many bytes, and checkpoints of a run of 1, 30 and 100 epochs.
+next epoch. Then checkpoints beside bare writes of as many bytes, and checkpoints of a run of 1,
+30 and 100 epochs.
 """
 
 import os

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from trainer.cli import console
+from trainer.cli.words import count
 from trainer.options.keys import flat
 from trainer.storage import checkpoint, run_folder
 from trainer.storage.comparison import differences, digest, entries
@@ -42,7 +43,7 @@ def inspect(place: Path, *, tensors: bool = False) -> list[str]:
         f"  content        sha256 {digest(table)}",
         f"  format         {state['format']}",
         f"  position       {progress['epoch']} of {config['epochs']} epochs"
-        + (f" and {done} steps" if done else "")
+        + (f" and {count(done, 'step')}" if done else "")
         + f", step {progress['step']}, {progress['seconds']:.1f} s",
         *(
             f"  {name:<14} {state['fingerprint'].get(name, config.get(name))}"

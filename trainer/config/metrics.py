@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from trainer.cli.words import percent
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -35,7 +37,7 @@ class Task:
 
     def written(self, score: float) -> str:
         """The score for the screen."""
-        return f"{score:6.2%}" if self.higher else f"{score:.4f}"
+        return percent(score) if self.higher else f"{score:.4f}"
 
 
 # By the value of `loss`.

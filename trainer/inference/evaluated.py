@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.cli.words import percent
 from trainer.data.build import Data, load_data
 from trainer.data.image_set import ImageSet
 from trainer.inference import record
@@ -67,8 +68,9 @@ class Evaluated:
             *(f"note: {note}" for note in self.trained.notes),
             f"{self.split}: {values['images']:,} images of {self.trained.config.data.name}, "
             f"{self.machine}",
-            f"loss {scores.loss:.4f}  accuracy {scores.accuracy:.2%}  calibration error "
-            f"{values['calibration_error']:.2%} (mean confidence {values['mean_confidence']:.2%})",
+            f"loss {scores.loss:.4f}  accuracy {percent(scores.accuracy)}  calibration error "
+            f"{percent(scores.calibration.error)} (mean confidence "
+            f"{percent(scores.calibration.mean_confidence)})",
             *self._against_the_run(),
             "",
             *_table(values),
@@ -91,8 +93,8 @@ class Evaluated:
         elif self.recorded is not None:
             loss, accuracy = self.recorded
             lines.append(
-                f"the run's own row: loss {loss:.4f}  accuracy {accuracy:.2%}; another device, "
-                "precision or version rounds otherwise"
+                f"the run's own row: loss {loss:.4f}  accuracy {percent(accuracy)}; another "
+                "device, precision or version rounds otherwise"
             )
         metric = self.trained.config.monitored()
         if self.trained.place.weights == "best" and metric.startswith(f"{self.split}/"):
@@ -145,6 +147,6 @@ def _table(values: Mapping[str, Any]) -> list[str]:
     width = max(len(row["name"]) for row in rows)
     lines = [f"{'class':<{width}}  precision   recall       F1   images"]
     for row in rows:
-        numbers = "  ".join(f"{row[key]:7.2%}" for key in ("precision", "recall", "f1"))
+        numbers = "  ".join(f"{percent(float(row[key])):>8}" for key in ("precision", "recall", "f1"))
         lines.append(f"{row['name']:<{width}}    {numbers}  {row['images']:7,}")
     return lines

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.cli.words import percent
 from trainer.storage import records, run_folder
 
 WEIGHTS = ("best", "last")
@@ -114,4 +115,4 @@ def _best_job(sweep: Path) -> tuple[Path, str]:
 
 
 def _shown(metric: str, value: float) -> str:
-    return f"{value:.2%}" if metric.endswith("accuracy") else f"{value:.4f}"
+    return percent(value) if metric.endswith("accuracy") else f"{value:.4f}"

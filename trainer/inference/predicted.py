@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from trainer.cli.words import percent
 from trainer.data.image_set import ImageSet
 from trainer.inference.images import Picture, printable
 from trainer.inference.scores import outputs
@@ -61,7 +62,9 @@ def lines(predictions: Sequence[Prediction]) -> list[str]:
     width = min(max(map(len, names)), 60)
     return [
         f"{name:<{width}}  "
-        + "  ".join(f"{label} {probability:.1%}" for label, probability in prediction.classes)
+        + "  ".join(
+            f"{label} {percent(probability, 1)}" for label, probability in prediction.classes
+        )
         for name, prediction in zip(names, predictions, strict=True)
     ]
 

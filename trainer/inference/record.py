@@ -18,6 +18,7 @@ from tensorboard.compat.proto.summary_pb2 import (
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from trainer.cli import plot
+from trainer.cli.words import percent
 from trainer.inference.figures import draw_confusion, draw_reliability
 from trainer.inference.scores import Scores
 from trainer.storage import files, run_folder
@@ -72,9 +73,9 @@ def write(folder: Path, values: Mapping[str, Any], scores: Scores, *, title: str
     """
     split, step, error = str(values["split"]), int(values["step"]), scores.calibration.error
     pictures = {
-        "confusion": draw_confusion(scores, f"{title}: accuracy {scores.accuracy:.2%}"),
+        "confusion": draw_confusion(scores, f"{title}: accuracy {percent(scores.accuracy)}"),
         "reliability": draw_reliability(
-            scores.calibration, f"{title}: calibration error {error:.2%}"
+            scores.calibration, f"{title}: calibration error {percent(error)}"
         ),
     }
     images = {name: plot.png(figure) for name, figure in pictures.items()}

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainer.cli.words import count
 from trainer.config.fields import Config
 from trainer.config.saved import put, read_saved, to_object
 from trainer.inference.places import Place
@@ -59,7 +60,7 @@ class Trained:
         progress, config = self.source.state["progress"], self.config
         position = f"epoch {progress['epoch']}"
         if progress["step_in_epoch"]:
-            position += f" and {progress['step_in_epoch']} steps"
+            position += f" and {count(progress['step_in_epoch'], 'step')}"
         weights = {
             "best": f"best weights by {config.monitored()}, of",
             "last": "last weights, of",

@@ -5,6 +5,7 @@ import html
 import re
 from collections.abc import Sequence
 
+from trainer.cli.words import count
 from trainer.report import tables
 from trainer.report.analysis import Report
 from trainer.report.figures import Picture
@@ -13,7 +14,7 @@ from trainer.report.remarks import explanations, warnings
 from trainer.report.sentences import comparison_sentence, headline, measure
 from trainer.report.stylesheet import STYLESHEET
 from trainer.report.tables import Table
-from trainer.report.wording import count, joined_range
+from trainer.report.wording import joined_range
 
 NARROW = "(max-width: 640px)"  # as in the stylesheet
 # Should a text ever get past `html.escape`, the browser still runs and fetches nothing.
@@ -80,7 +81,7 @@ def _tiles(report: Report) -> str:
         facts.append(
             (f"Points {by.ahead} the next" if by.higher else "Ahead of the next by", ahead)
         )
-    facts.append(("Seeds a group", joined_range([g.seeds for g in report.ranked])))
+    facts.append(("Seeds per group", joined_range([g.seeds for g in report.ranked])))
     done = sum(run.status == "done" for run in report.runs)
     facts.append(("Runs finished", f"{done} of {len(report.runs)}"))
     cells = [f"<div><dt>{written(k)}</dt><dd>{written(v)}</dd></div>" for k, v in facts]

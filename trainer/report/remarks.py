@@ -1,11 +1,12 @@
 """What a reader must know before believing the numbers."""
 
+from trainer.cli.words import count
 from trainer.report.analysis import Report
 from trainer.report.groups import Group
 from trainer.report.runs import Run
 from trainer.report.sentences import measure
 from trainer.report.settings import written
-from trainer.report.wording import count, listed
+from trainer.report.wording import listed
 
 # What changes results although the configuration is the same, and how to speak of it.
 CIRCUMSTANCES = {
@@ -62,7 +63,8 @@ def _circumstances(finished: list[Run]) -> list[str]:
 
 def _lengths(report: Report) -> list[str]:
     texts = [
-        f"{group.label} {listed([f'{e} epochs of {u:,} steps' for e, u in sorted(lengths)])}"
+        f"{group.label} "
+        + listed([f"{count(e, 'epoch')} of {count(u, 'step')}" for e, u in sorted(lengths)])
         for group in report.ranked
         if (lengths := group.lengths)
     ]

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from trainer.cli.words import count
 from trainer.report.analysis import Comparison, Report
 from trainer.report.groups import Group
 from trainer.report.measure import Measure
 from trainer.report.statistics import Estimate
-from trainer.report.wording import count, listed, p_value
+from trainer.report.wording import listed, p_value
 
 LONGEST_TITLE = 60  # characters of others' labels; more belong into the text
 

@@ -3,16 +3,11 @@
 import time
 from dataclasses import dataclass
 
+from trainer.cli.words import count
 from trainer.report.analysis import Comparison, Report
 from trainer.report.groups import Group
 from trainer.report.runs import Run
-from trainer.report.wording import (
-    NONE,
-    count,
-    duration,
-    joined_range,
-    p_value,
-)
+from trainer.report.wording import NONE, duration, joined_range, p_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +112,7 @@ def comparisons(report: Report) -> Table | None:
     lead = "Difference (points)" if by.higher else "Lower by"
     columns = ["Group", "Common seeds", lead, "95 % CI", "p", "p (Holm)"]
     title = f"{report.comparisons[0].leader.label} against each other group"
-    return Table(title, [*columns, "That it is better"], rows)
+    return Table(title, [*columns, "Conclusion"], rows)
 
 
 def _verdict(comparison: Comparison) -> str:

@@ -21,11 +21,6 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def count(number: int, what: str, plural: str = "") -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{number:,} {what if number == 1 else plural or what + 's'}"
-
-
 def listed(words: list[str], most: int = 6) -> str:
     """`a, b and c`; only some of very many."""
     if len(words) > most:

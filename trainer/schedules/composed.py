@@ -15,7 +15,7 @@ from trainer.schedules.expression import compile_expression
 from trainer.schedules.schedule import OPTIONS, Curve, Schedule, refuse_momentum
 from trainer.schedules.span import Span
 
-VARIABLES = ["t", "k", "total", "steps_per_epoch"]
+VARIABLES = ["t", "k", "total", "steps_per_epoch", "T", "E"]
 PHASE_KEYS = ("length", "schedule", "factor")
 
 
@@ -25,7 +25,8 @@ class Formula(Schedule):
 
     Attributes:
         formula: Arithmetic in `t` (epochs, fractional), `k` (step), `total` (epochs of the run)
-            and `steps_per_epoch`, e.g. `0.5*(1+cos(pi*t/total))`. Its value must be finite and at
+            and `steps_per_epoch`; as in docs/schedules.md also `T` (steps of the run) and `E`
+            (steps in an epoch), e.g. `0.5*(1+cos(pi*t/total))`. Its value must be finite and at
             least 0 at every step. What may stand in it: `expression.compile_expression`.
     """
 
@@ -49,7 +50,8 @@ class Formula(Schedule):
 
         def factor(k: int) -> float:
             k = min(k, last)  # past the end the last value holds
-            values = {"t": k / epoch, "k": float(k), "total": total, "steps_per_epoch": epoch}
+            steps = {"k": float(k), "T": float(last), "steps_per_epoch": epoch, "E": epoch}
+            values = {"t": k / epoch, "total": total, **steps}
             try:
                 value = expression(values)
             except (ArithmeticError, ValueError) as error:

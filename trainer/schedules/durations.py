@@ -5,7 +5,7 @@ from fractions import Fraction
 
 Duration = int | float | str
 
-_STEPS = re.compile(r"(\d+) ?steps?")
+_STEPS = re.compile(r"(\d+) ?(?:steps?|updates?)")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _EPOCHS = re.compile(r"(\d+(?:\.\d+)?)(?: ?epochs?)?")
 FORMS = 'a number of epochs (5, 2.5), steps ("300 steps") or a share of the run ("10%")'

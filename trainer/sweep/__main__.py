@@ -1,6 +1,7 @@
 """`python -m trainer.sweep`: how far a sweep is, and running what failed or is missing."""
 
 from trainer.cli import signals
+from trainer.cli.words import percent
 
 if __name__ == "__main__":
     signals.end_at_once()  # until a run takes them over
@@ -101,7 +102,7 @@ def _result(row: Mapping[str, float]) -> str:
     """The last accuracy; the loss of what has none."""
     for split in ("val", "test"):
         if (accuracy := row.get(f"{split}/accuracy")) is not None:
-            return f"{accuracy:.2%}"
+            return percent(accuracy)
         if (loss := row.get(f"{split}/loss")) is not None:
             return f"loss {loss:.4g}"
     return "-"

@@ -1,4 +1,4 @@
-"""Hydra's launchers and sweepers as the door sees them: installed, and fitted to the machine."""
+"""Hydra's launchers and sweepers as a sweep needs them: installed, and fitted to the machine."""
 
 import importlib.util
 import os
@@ -129,7 +129,7 @@ def _gpus(configs: Sequence[Config]) -> tuple[str, ...]:
     """The GPUs of this machine, if every job takes whichever it is given."""
     if any(config.device not in ("auto", "cuda") for config in configs):
         return ()
-    import torch  # takes seconds, and the door has imported it for its other checks
+    import torch  # takes seconds, and the checks before it have imported it
 
     count = torch.cuda.device_count()  # less than the variable names where a name is no GPU
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

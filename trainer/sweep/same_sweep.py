@@ -102,7 +102,7 @@ def expect_sought(sweep: Path, job: Job) -> None:
         found = ledger.jobs[job.number]
         if found.identity not in ("", job.identity):
             raise NotStarted(
-                f"{sweep}: the search goes another way than before: its job {job.number} is "
+                f"{sweep}: the search no longer follows the same path: its job {job.number} is "
                 f"{words(found)}, now it would be {words(job)}; another hydra.sweep.dir starts a "
                 "new one"
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from trainer.cli.console import log, one_line
+from trainer.cli.words import resume_command
 from trainer.storage import files, run_folder
 from trainer.training.event_file import EventFile
 from trainer.training.history import History, public
@@ -70,8 +71,8 @@ class TextLog:
 class Logs:
     """Three files in a run folder that repeat what the checkpoint holds.
 
-    They are written anew from the history at every start, then appended to after each checkpoint, so
-    that each row and point stands in them once, wherever the run was killed. Where an append
+    They are written anew from the history at every start, then appended to after each checkpoint,
+    so that each row and point stands in them once, wherever the run was killed. Where an append
     fails (a full disk), the training goes on, for the checkpoint has it all: the file is
     written anew at the next checkpoint.
 
@@ -153,7 +154,7 @@ class Logs:
                 raise OSError(
                     error.errno,
                     f"{_reason(file.path, error)}; the run is trained and saved to its end: "
-                    f"resume={self.folder} writes what is missing",
+                    f"{resume_command(self.folder)} writes what is missing",
                 ) from error
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from trainer.cli.console import FILE_ONLY, log
+from trainer.cli.words import count
 from trainer.config.fields import Config
 from trainer.data import cifar10_files
 from trainer.data.options import Cifar10
@@ -138,9 +139,8 @@ def _built(
     if changed is not None:
         before, after = changed
         log.info(
-            "the run now has %d epochs (on_horizon_change=%s): the LR of the next step was %s, "
-            "is %s",
-            config.epochs,
+            "the run now has %s (on_horizon_change=%s): the LR of the next step was %s, is %s",
+            count(config.epochs, "epoch"),
             config.on_horizon_change,
             ", ".join(f"{lr:g}" for lr in before),
             ", ".join(f"{lr:g}" for lr in after),
@@ -185,12 +185,12 @@ def announce(run: Run, folder: Path, resumed: checkpoint.Checkpoint | None) -> N
         run.precision,
     )
     log.info(
-        "%s, lr %g, batch %d, %d epochs of %d steps",
+        "%s, lr %g, batch %d, %s of %s",
         config.optimizer.name,
         config.optimizer.lr,
         config.batch_size,
-        config.epochs,
-        run.steps_per_epoch,
+        count(config.epochs, "epoch"),
+        count(run.steps_per_epoch, "step"),
     )
     announce_parts(run)
     if run.average is not None:

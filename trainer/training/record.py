@@ -6,6 +6,7 @@ from typing import Any
 
 from trainer.cli import console
 from trainer.cli.console import log
+from trainer.cli.words import count, resume_command
 from trainer.config.metrics import Task
 from trainer.storage import checkpoint, run_folder
 from trainer.training import summary
@@ -126,7 +127,7 @@ class Record:
             except OSError as error:
                 way_out = f"{console.one_line(error)}; {_newest(folder)}"
                 if run_folder.checkpoints(folder):
-                    way_out += f"; resume={folder} goes on from there"
+                    way_out += f"; {resume_command(folder)} goes on from there"
                 raise OSError(error.errno, way_out) from error
 
         return write
@@ -192,7 +193,7 @@ def epoch_line(row: Mapping[str, float], split: str, epochs: int, task: Task) ->
         line += f"  {split} loss {row[f'{split}/loss']:.4f} {score} {evaluated}"
     line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} {task.examples}/s"
     if row["skipped_updates"]:
-        line += f"  {int(row['skipped_updates'])} steps skipped"
+        line += f"  {count(int(row['skipped_updates']), 'step')} skipped"
     return line
 
 

@@ -7,6 +7,7 @@ import torch
 
 from trainer.cli.console import FILE_ONLY, log, logging_to, one_line, silent
 from trainer.cli.signals import Stopped, StopRequest, stop_requests
+from trainer.cli.words import count, resume_command
 from trainer.config.fields import Config
 from trainer.storage import checkpoint, files, run_folder
 from trainer.training import early_stopping, summary
@@ -73,9 +74,9 @@ def run_session(
         if peers.largest(complete):
             why = early_stopping.reason(run)
             log.info(
-                "%s: is complete after %d epochs; nothing to do%s",
+                "%s: is complete after %s; nothing to do%s",
                 folder,
-                run.progress.epoch,
+                count(run.progress.epoch, "epoch"),
                 f": {why}; a greater patience goes on" if why else "",
             )
             return best_value(run)
@@ -102,7 +103,9 @@ def carry_out(
         record.finish(**final)
     except Stopped as stopped:
         step = run.progress.step
-        log.warning("stopped by %s after step %d; resume=%s goes on", stopped, step, folder)
+        log.warning(
+            "stopped by %s after step %d; %s goes on", stopped, step, resume_command(folder)
+        )
         record.note_end("stopped")
         raise
     except SystemExit as error:  # a library's
@@ -161,7 +164,7 @@ def conclude(run: Run, folder: Path) -> float:
     """The last lines, and the value for a sweeper."""
     best, name = summary.best_row(run), summary.monitored_name(run)
     if (why := early_stopping.reason(run)) and run.progress.epoch < run.config.epochs:
-        log.info("stopped early, after %d epochs: %s", run.progress.epoch, why)
+        log.info("stopped early, after %s: %s", count(run.progress.epoch, "epoch"), why)
     log.info(
         "done in %.1f s: best %s %.4f after epoch %d, last %.4f; %s",
         run.progress.seconds,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hydra.core.override_parser.types import Override
 
 from trainer.cli.launch import Launch
+from trainer.cli.words import resume_command
 from trainer.config.fields import Config
 from trainer.config.overrides import compose_run, given, with_folder
 from trainer.config.resumed import check_resumable, saved_config
@@ -160,7 +161,7 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
     if not place.exists():
         run = run_folder.run_of(place)
         rotated = run is not None and run_folder.belongs_to_a_run(run)
-        way_out = f"; resume={run} goes on from the newest" if rotated else ""
+        way_out = f"; {resume_command(run)} goes on from the newest" if run and rotated else ""
         raise ValueError(f"resume={place}: there is no such run folder or checkpoint{way_out}")
     if (place / run_folder.SWEEP).is_file():
         raise ValueError(
