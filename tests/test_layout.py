@@ -11,6 +11,7 @@ import pytest
 from trainer.storage import run_folder
 
 PACKAGE = Path(__file__).parent.parent / "trainer"
+PAGE = PACKAGE.parent / "docs" / "architecture.md"
 COMMANDS = {"__init__", "__main__", "preview", "find_lr", "evaluate", "predict", "export",
             "checkpoints", "verify_resume"}  # fmt: skip
 # Floor by floor: a room imports from floors below its own.
@@ -91,6 +92,31 @@ def test_the_names_in_a_run_folder_are_spelled_in_one_file() -> None:
                 assert node.value not in names, f"{name}, line {node.lineno}: {node.value}"
 
 
+def tree() -> str:
+    """Every room and file with the first line of its docstring."""
+    lines: list[str] = []
+    for path in sorted(PACKAGE.rglob("*.py"), key=lambda p: (p.parent, p.name != "__init__.py", p)):
+        title = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+        name = path.relative_to(PACKAGE)
+        if path.name == "__init__.py":
+            lines += (
+                ["", f"{name.parent}/   {title}"] if name.parent.name else [f"trainer/   {title}"]
+            )
+        else:
+            lines.append(f"  {path.stem:<20} {title}")
+    return "\n".join(lines).replace("`", "")
+
+
+def page_with_tree() -> str:
+    head, fence, _ = PAGE.read_text().rpartition("<!-- python tests/test_layout.py")
+    comment = f"{fence} writes this from the first line of each file -->"
+    return f"{head}{comment}\n```\n{tree()}\n```\n"
+
+
+def test_the_page_lists_every_file() -> None:
+    assert PAGE.read_text() == page_with_tree(), "python tests/test_layout.py writes it"
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -150,3 +176,7 @@ assert "torch" not in sys.modules, "torch was imported"
     name = command.removesuffix(".__main__")
     assert done.stdout.startswith(f"usage: python -m trainer.{name} ")
     assert "examples:" in done.stdout
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page_with_tree())

@@ -147,6 +147,8 @@ def _table(values: Mapping[str, Any]) -> list[str]:
     width = max(len(row["name"]) for row in rows)
     lines = [f"{'class':<{width}}  precision   recall       F1   images"]
     for row in rows:
-        numbers = "  ".join(f"{percent(float(row[key])):>8}" for key in ("precision", "recall", "f1"))
+        numbers = "  ".join(
+            f"{percent(float(row[key])):>8}" for key in ("precision", "recall", "f1")
+        )
         lines.append(f"{row['name']:<{width}}    {numbers}  {row['images']:7,}")
     return lines
