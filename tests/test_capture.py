@@ -12,8 +12,8 @@ from cuda_stand_in import NOT_PERMITTED, SYNCHRONIZING, StandIn
 from processes import TINY
 from torch import nn
 
-import trainer.training.build
 from trainer.config.overrides import compose_run
+from trainer.models.options import VGG
 from trainer.storage import checkpoint, run_folder
 from trainer.training.attempt import attempt
 from trainer.training.range_test import run_range_test
@@ -69,7 +69,7 @@ class Trained:
         self, part: Callable[[Network, torch.Tensor], torch.Tensor], engine: str, *more: str,
         cut: Path | None = None, expect: int = 0,
     ) -> Path:  # fmt: skip
-        self.patch.setattr(trainer.training.build, "build_model", lambda *_: Network(part))
+        self.patch.setattr(VGG, "build", lambda *_: Network(part))
         name = f"{engine}{'_cut' if cut else ''}"
         folder, commit = self.folder / name, None
         if cut is None:
@@ -201,7 +201,7 @@ def test_a_networks_own_error_is_not_hidden(trained: Trained) -> None:
 def test_a_range_test_falls_back_as_well(
     monkeypatch: pytest.MonkeyPatch, stand_in: StandIn
 ) -> None:
-    monkeypatch.setattr(trainer.training.build, "build_model", lambda *_: Network(item))
+    monkeypatch.setattr(VGG, "build", lambda *_: Network(item))
     tests = []
     for engine in ("eager", "auto"):
         config = compose_run([*RUN, f"engine={engine}"]).config

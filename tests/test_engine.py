@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
-from trainer.models.build import build_model
 from trainer.models.options import VGG, VGGBN
 from trainer.optimizers.build import build_optimizer
 from trainer.optimizers.options import SGD, Adam, AdamW, Group, OptimizerOptions
@@ -36,7 +35,7 @@ def trained(
     option: OptimizerOptions, device: str = "cpu", precision: str = "none", **settings: object
 ):
     torch.manual_seed(0)
-    model = build_model(VGG(), 10).to(device)
+    model = VGG().build(10).to(device)
     optimizer = build_optimizer(option, model)
     scaler = GradScaler(device, enabled=precision == "fp16")
     update = Update(model, optimizer, precision=precision, scaler=scaler, **settings)  # type: ignore[arg-type]
@@ -61,7 +60,7 @@ def trained(
 def test_four_updates_equal_the_plain_loop(option: OptimizerOptions, theirs) -> None:
     model, sums = trained(option)
     torch.manual_seed(0)
-    plain = build_model(VGG(), 10)
+    plain = VGG().build(10)
     optimizer = theirs(plain.parameters())
     for step, (images, labels) in enumerate(batches(4)):
         optimizer.zero_grad()
@@ -86,7 +85,7 @@ def test_accumulating_micro_batches_equals_the_whole_batch() -> None:
 
 def test_accumulating_gives_batch_norm_the_statistics_of_each_micro_batch() -> None:
     torch.manual_seed(0)
-    model = build_model(VGGBN(), 10)
+    model = VGGBN().build(10)
     plain = copy.deepcopy(model)
     update = Update(
         model, build_optimizer(SGD(), model), precision="none", scaler=GradScaler(enabled=False),
@@ -113,7 +112,7 @@ def test_label_smoothing_clipping_and_accumulating_equal_torchs_own_in_a_plain_l
     settings = {"clip_norm": 0.05, "accumulate": 2, "objective": Classification(0.1)}
     model, _ = trained(SGD(lr=0.05), **settings)
     torch.manual_seed(0)
-    plain = build_model(VGG(), 10)
+    plain = VGG().build(10)
     optimizer = torch.optim.SGD(plain.parameters(), 0.05, momentum=0.9, weight_decay=5e-4)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
     for images, labels in batches(4):
@@ -140,7 +139,7 @@ def test_bf16_stays_close_to_fp32(device: str) -> None:
 
 def test_an_overflow_in_the_first_update_leaves_the_momentum_at_zero() -> None:
     """The CPU's fused kernel takes the same early way out on `found_inf` as CUDA's."""
-    model = build_model(VGG(), 10)
+    model = VGG().build(10)
     optimizer = build_optimizer(SGD(), model)
     optimizer.found_inf = torch.tensor(1.0)  # type: ignore[attr-defined]
     for parameter in model.parameters():
@@ -152,7 +151,7 @@ def test_an_overflow_in_the_first_update_leaves_the_momentum_at_zero() -> None:
 
 @pytest.mark.cuda
 def test_fp16_with_an_overflow_skips_the_update_and_counts_it() -> None:
-    model = build_model(VGG(), 10).cuda()
+    model = VGG().build(10).cuda()
     optimizer = build_optimizer(SGD(), model)
     scaler = GradScaler("cuda", init_scale=2.0**40)
     before = [p.clone() for p in model.parameters()]
@@ -169,14 +168,14 @@ def test_groups_take_the_first_expression_that_matches() -> None:
     option = SGD(
         groups=[Group(match="^fc", lr_scale=0.1, weight_decay=0.0), Group(match="conv|fc1")]
     )
-    optimizer = build_optimizer(option, build_model(VGG(), 10))
+    optimizer = build_optimizer(option, VGG().build(10))
     assert [(g["name"], g["lr"], g["weight_decay"]) for g in optimizer.param_groups] == [
         ("^fc", pytest.approx(0.004), 0.0),
         ("conv|fc1", 0.04, 5e-4),
     ]
     assert [len(g["params"]) for g in optimizer.param_groups] == [2, 6]
     with pytest.raises(ValueError, match=r"optimizer.groups\[0\].match=bias: matches none"):
-        build_optimizer(SGD(groups=[Group(match="bias")]), build_model(VGG(), 10))
+        build_optimizer(SGD(groups=[Group(match="bias")]), VGG().build(10))
 
 
 def test_each_group_has_a_name_of_its_own() -> None:
@@ -231,7 +230,7 @@ def test_a_group_takes_its_biases_with_it() -> None:
 
 def test_a_model_without_norms_and_biases_cannot_leave_them_out() -> None:
     with pytest.raises(ValueError, match="decay_norm_and_bias=false: the model has no norm or bia"):
-        build_optimizer(SGD(decay_norm_and_bias=False), build_model(VGG(), 10))
+        build_optimizer(SGD(decay_norm_and_bias=False), VGG().build(10))
 
 
 def test_the_first_non_finite_loss_is_found() -> None:

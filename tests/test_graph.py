@@ -14,7 +14,6 @@ from trainer.config.overrides import compose_run
 from trainer.data import synthetic
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import Augmentation, EpochTable, EpochTables, epoch_table
-from trainer.models.build import build_model
 from trainer.models.options import VGG, VGGBN
 from trainer.optimizers.build import build_optimizer
 from trainer.optimizers.options import SGD, Adam, OptimizerOptions
@@ -47,7 +46,7 @@ class Parts:
         **settings: object,
     ) -> None:
         torch.manual_seed(0)
-        self.model = model or build_model(VGGBN() if extras else VGG(), 10)
+        self.model = model or (VGGBN() if extras else VGG()).build(10)
         if extras:
             settings |= {"average": WeightAverage(self.model, 0.9)}
             settings |= {"objective": Classification(label_smoothing=0.1)}

@@ -11,7 +11,7 @@ from torchvision.models import resnet18
 from torchvision.models.vgg import cfgs, make_layers
 
 from trainer.config.overrides import options
-from trainer.models.build import build_model, parameters_of
+from trainer.models.build import parameters_of
 from trainer.models.cifar_vgg import BLOCKS
 from trainer.models.options import OPTIONS, VGG, VGGBN, ResNet18
 
@@ -39,7 +39,7 @@ def outputs_and_gradients(forward, model, images, bf16: bool) -> list[torch.Tens
 def test_pooling_before_relu_gives_bit_equal_outputs_and_gradients() -> None:
     for seed, bf16 in ((0, False), (1, True)):
         torch.manual_seed(seed)
-        model = build_model(VGG(), 10).to(memory_format=torch.channels_last)
+        model = VGG().build(10).to(memory_format=torch.channels_last)
         images = torch.randn(16, 3, 32, 32).to(memory_format=torch.channels_last)
         images[:4] = images[:4].round()  # ties
         images[4] = 0  # nothing but zeros
@@ -50,7 +50,7 @@ def test_pooling_before_relu_gives_bit_equal_outputs_and_gradients() -> None:
 
 def test_the_vgg_with_batch_norm_is_the_vgg_with_a_norm_behind_each_convolution() -> None:
     torch.manual_seed(0)
-    model = build_model(VGGBN(), 10)
+    model = VGGBN().build(10)
     assert not any(n.endswith("bias") and "norm" not in n for n, _ in model.named_parameters())
     fresh, m = copy.deepcopy(model), dict(model.named_children())
     images = torch.randn(8, 3, 32, 32)
@@ -91,7 +91,7 @@ def test_every_model_has_its_file() -> None:
 @pytest.mark.parametrize("name", ["vgg11", "vgg16_bn"])
 def test_the_convolutions_of_a_vgg_are_torchvisions_bit_for_bit(name: str) -> None:
     torch.manual_seed(0)
-    ours = build_model(OPTIONS[name](), 10)
+    ours = OPTIONS[name]().build(10)
     letter = {"vgg11": "A", "vgg16_bn": "D"}[name]
     theirs = nn.Sequential()
     theirs.add_module("features", make_layers(cfgs[letter], batch_norm=name.endswith("_bn")))
@@ -115,7 +115,7 @@ def test_the_depth_of_a_vgg_is_torchvisions() -> None:
 
 def test_the_resnet_is_torchvisions_but_for_the_stem_bit_for_bit() -> None:
     torch.manual_seed(0)
-    ours = build_model(ResNet18(), 10)
+    ours = ResNet18().build(10)
     theirs = resnet18(num_classes=10)
     theirs.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     theirs.maxpool = nn.Identity()  # type: ignore[assignment]
@@ -136,7 +136,7 @@ def test_the_resnet_is_torchvisions_but_for_the_stem_bit_for_bit() -> None:
 @pytest.mark.parametrize("name", ["vgg11", "resnet18"])
 def test_the_initial_weights_are_he_normal(name: str) -> None:
     torch.manual_seed(0)
-    model = build_model(OPTIONS[name](), 10)
+    model = OPTIONS[name]().build(10)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             out = module.out_channels * module.kernel_size[0] ** 2
@@ -156,14 +156,14 @@ def test_the_initial_weights_are_he_normal(name: str) -> None:
 
 
 def test_the_vgg_has_exactly_688224_parameters() -> None:
-    model = build_model(VGG(), 10)
+    model = VGG().build(10)
     assert sum(p.numel() for p in model.parameters()) == 688_224
     assert all(not name.endswith("bias") for name, _ in model.named_parameters())
 
 
 def test_the_initial_weights_are_torchs_defaults() -> None:
     torch.manual_seed(3)
-    ours = build_model(VGG(), 10).state_dict()
+    ours = VGG().build(10).state_dict()
     torch.manual_seed(3)
     layers = {"conv1": (3, 32), "conv2_1": (32, 64), "conv2_2": (64, 64), "conv3_1": (64, 128)}
     layers |= {"conv3_2": (128, 128), "conv3_3": (128, 128)}

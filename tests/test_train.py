@@ -8,7 +8,6 @@ import torch
 from processes import TINY, train
 
 from trainer.data import synthetic
-from trainer.models.build import build_model
 from trainer.models.options import VGG
 from trainer.storage import checkpoint
 from trainer.training.evaluation import Evaluator
@@ -48,7 +47,7 @@ def test_a_validation_set_keeps_the_test_set_for_the_end(tmp_path: Path) -> None
     assert "test set, best weights" in process.out
     assert "chosen on the test set" not in process.err
     last = checkpoint.load(tmp_path / "run" / "checkpoints" / "last.pt")
-    model = build_model(VGG(), 10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = VGG().build(10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.load_state_dict(last["model"])
     images = synthetic.make(0, 120, 40)[1]
     precision = summary["precision"]
@@ -79,7 +78,7 @@ def test_the_best_epoch_is_committed_whatever_the_interval(tmp_path: Path) -> No
 
 def test_evaluation_equals_a_plain_loop_over_single_images() -> None:
     torch.manual_seed(0)
-    model = build_model(VGG(), 10)
+    model = VGG().build(10)
     images = synthetic.make(0, 10, 37)[1]
     evaluator = Evaluator.on(images, CPU, "none")
     loss, accuracy = evaluator(model)
@@ -105,7 +104,7 @@ def test_a_short_last_batch_counts_by_its_images(tmp_path: Path) -> None:
     row = lines(tmp_path / "run" / "metrics.jsonl")[0]
     assert row["step"] == 3
     torch.manual_seed(0)
-    model = build_model(VGG(), 10)
+    model = VGG().build(10)
     loss, accuracy = Evaluator.on(synthetic.make(0, 50, 40)[0], CPU, "none")(model)
     assert row["train/loss"] == pytest.approx(loss, rel=1e-5)
     assert row["train/accuracy"] == pytest.approx(accuracy)

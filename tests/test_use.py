@@ -27,6 +27,7 @@ from trainer.inference.deployed import Deployed
 from trainer.inference.places import resolve
 from trainer.inference.proof import largest_difference, sample
 from trainer.inference.trained import load_trained
+from trainer.models.options import VGG
 from trainer.storage import checkpoint
 from trainer.storage.checkpoint import find
 from trainer.storage.comparison import compare_runs
@@ -421,7 +422,7 @@ def test_a_model_that_cannot_be_exported_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(trained_models, "build_model", lambda *_: model)
+    monkeypatch.setattr(VGG, "build", lambda *_: model)
     monkeypatch.setattr(trained_models, "load_weights", lambda *_, **__: None)
     assert export.main([str(run), "--format", "onnx"]) == 2
     out, err = capfd.readouterr()

@@ -144,10 +144,10 @@ class Config:
                 f"loss={self.loss}: data={data} has {'classes' if classes else 'values'}; set "
                 f"loss={'cross_entropy' if classes else 'mse'}"
             )
-        if isinstance(self.model, model_options.Linear) is classes:
+        if self.model.takes != self.data.gives:
             raise ValueError(
                 f"model={model}: does not fit data={data}; "
-                + ("linear is for values" if classes else "model=linear does")
+                + ("it takes no images" if classes else "model=linear does")
             )
         for key in ("label_smoothing", "mixup", "test_time_flip"):
             if getattr(self, key) and not classes:

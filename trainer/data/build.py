@@ -1,29 +1,9 @@
-"""From data options to image sets and a loader."""
+"""From a data option to the image sets of a run."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
-import torch
-
-from trainer.data import cifar10, cifar10_files, options, random_regression, synthetic
-from trainer.data.device_loader import DeviceLoader
-from trainer.data.epoch_table import EpochTable
 from trainer.data.image_set import ImageSet
-from trainer.data.mixup import Targets
-from trainer.data.value_loader import ValueLoader
-
-
-class Loader(Protocol):
-    """Gives the batches of an epoch."""
-
-    def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, Targets]:
-        """Images `(n, 3, 32, 32)` float32 and labels `(n,)` int64 of batch `step`.
-
-        With mixup the images are blended, and the labels come with those of the others. Of a
-        regression: features `(n, f)` and values `(n,)`, both float32.
-        """
-        ...
+from trainer.data.options import DataOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +26,7 @@ class Data:
     sha256: str
 
 
-def load_data(option: options.DataOptions) -> Data:
+def load_data(option: DataOptions) -> Data:
     """Reads or makes the data set and cuts it.
 
     Raises:
@@ -54,17 +34,8 @@ def load_data(option: options.DataOptions) -> Data:
         ValueError: If a file is damaged, the cut leaves nothing, or it is not what its option
             says.
     """
-    if isinstance(option, options.Cifar10):
-        source = cifar10_files.provide(Path(option.root), option.download, option.url)
-        whole, test, sha256 = cifar10.load(source)
-    elif isinstance(option, options.Synthetic):
-        whole, test, sha256 = synthetic.make(option.seed, option.train_images, option.test_images)
-    elif isinstance(option, options.RandomRegression):
-        sizes = option.train_examples, option.test_examples
-        whole, test, sha256 = random_regression.make(option.seed, *sizes, option.noise)
-    else:
-        raise ValueError(f"data.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
-    if isinstance(option, options.ImageOptions):
+    whole, test, sha256 = option.build()
+    if option.gives == "images":
         whole.check(f"data={option.name}: its training images")
         test.check(f"data={option.name}: its test images")
     if len(whole) != option.available():
@@ -77,39 +48,3 @@ def load_data(option: options.DataOptions) -> Data:
         validation = whole.slice(len(whole) - option.val_size, len(whole))
         return Data(train, validation, test, "val", sha256)
     return Data(train, test, test, "test", sha256)
-
-
-def build_loader(
-    option: options.DataOptions,
-    images: ImageSet,
-    device: torch.device,
-    batch_size: int,
-    *,
-    mixup: bool = False,
-    share: tuple[int, int] = (0, 1),
-) -> Loader:
-    """The loader that `data.loader` names; of what is not images, the one there is."""
-    if not isinstance(option, options.ImageOptions):
-        return ValueLoader(images, device, batch_size=batch_size, share=share)
-    if option.loader == "torchvision":
-        # torchvision costs a second or more: only those who use it pay
-        from trainer.data.torchvision_loader import TorchvisionLoader
-
-        return TorchvisionLoader(
-            images,
-            device,
-            batch_size=batch_size,
-            padding=option.crop_padding,
-            workers=option.workers,
-            cutout=option.cutout,
-            share=share,
-        )
-    return DeviceLoader(
-        images,
-        device,
-        batch_size=batch_size,
-        padding=option.crop_padding,
-        cutout=option.cutout,
-        mixup=mixup,
-        share=share,
-    )

@@ -1,16 +1,28 @@
 """Options of the `data` group: what a user can say about data, free of torch."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from typing_extensions import dataclass_transform
+
+from trainer.options.registry import register
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainer.data.epoch_table import Augmentation
+    from trainer.data.image_set import ImageSet
+    from trainer.data.loader import Loader
 
 LOADERS = ("device", "torchvision")
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
-FEATURES = 10  # of an example of random_regression
 SYNTHETIC_CLASSES = "disc ring square frame triangle plus cross bars posts checks"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class DataOptions:
     """What every data set shares.
 
@@ -23,6 +35,8 @@ class DataOptions:
         workers: Processes of the torchvision loader.
         drop_last: Leave out the last, shorter batch of an epoch.
     """
+
+    gives: ClassVar[str] = "features"  # or "images": what a model has to take
 
     name: str = "?"
     train_size: int | None = None
@@ -41,6 +55,47 @@ class DataOptions:
 
     def anchor(self) -> None:
         """Makes its paths absolute, where it has any."""
+
+    def provide(self) -> None:
+        """Finds its files, or downloads them.
+
+        Raises:
+            FileNotFoundError: If they are not there; one line with the way out.
+        """
+
+    def build(self) -> "tuple[ImageSet, ImageSet, str]":
+        """Reads or makes all of it: training set, test set, and the SHA-256 of the whole."""
+        raise ValueError(f"data.name={self.name}: is not a data set")
+
+    def build_loader(
+        self,
+        images: "ImageSet",
+        device: "torch.device",
+        *,
+        batch_size: int,
+        mixup: bool,
+        share: tuple[int, int],
+    ) -> "Loader":
+        """What cuts the batches out of an epoch's table.
+
+        Args:
+            images: The training examples.
+            device: Where they are trained on.
+            batch_size: Examples per step, all processes together.
+            mixup: Whether examples are blended.
+            share: Rank of this process and number of processes.
+        """
+        from trainer.data.value_loader import ValueLoader
+
+        del mixup
+        return ValueLoader(images, device, batch_size=batch_size, share=share)
+
+    def augmentation(self, mixup: float, batch_size: int) -> "Augmentation":
+        """What is drawn for each example of an epoch."""
+        from trainer.data.epoch_table import Augmentation
+
+        del mixup, batch_size
+        return Augmentation(padding=0, flip=False)
 
     def training_images(self) -> int:
         """Training images that are left after the cuts.
@@ -78,7 +133,7 @@ class DataOptions:
             )
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ImageOptions(DataOptions):
     """What data sets of 32x32 colour images share.
 
@@ -93,6 +148,8 @@ class ImageOptions(DataOptions):
     colour.
     """
 
+    gives = "images"
+
     crop_padding: int = 4
     flip: bool = True
     cutout: int = 0
@@ -105,8 +162,69 @@ class ImageOptions(DataOptions):
         if not 0 <= self.cutout <= 32:
             raise ValueError(f"{key}.cutout={self.cutout}: must be in 0..32")
 
+    def build_loader(
+        self,
+        images: "ImageSet",
+        device: "torch.device",
+        *,
+        batch_size: int,
+        mixup: bool,
+        share: tuple[int, int],
+    ) -> "Loader":
+        """The loader that `data.loader` names."""
+        if self.loader == "torchvision":
+            # torchvision costs a second or more: only those who use it pay
+            from trainer.data.torchvision_loader import TorchvisionLoader
 
-@dataclass(slots=True, kw_only=True)
+            return TorchvisionLoader(
+                images,
+                device,
+                batch_size=batch_size,
+                padding=self.crop_padding,
+                workers=self.workers,
+                cutout=self.cutout,
+                share=share,
+            )
+        from trainer.data.device_loader import DeviceLoader
+
+        return DeviceLoader(
+            images,
+            device,
+            batch_size=batch_size,
+            padding=self.crop_padding,
+            cutout=self.cutout,
+            mixup=mixup,
+            share=share,
+        )
+
+    def augmentation(self, mixup: float, batch_size: int) -> "Augmentation":
+        """Crop, flip, hole and partner of each image of an epoch."""
+        from trainer.data.epoch_table import Augmentation
+
+        return Augmentation(
+            padding=self.crop_padding,
+            flip=self.flip,
+            cutout=self.cutout > 0,
+            mixup=mixup,
+            batch_size=batch_size,
+        )
+
+
+OPTIONS: dict[str, type[DataOptions]] = {}
+D = TypeVar("D", bound=DataOptions)
+
+
+@dataclass_transform(kw_only_default=True)
+def data(name: str) -> Callable[[type[D]], type[D]]:
+    """Registers a dataclass as `data=<name>`.
+
+    Raises:
+        ValueError: If the name is taken.
+    """
+    return register("data", OPTIONS, name)
+
+
+@data("cifar10")
 class Cifar10(ImageOptions):
     """CIFAR-10: 50,000 training and 10,000 test images, 32x32 colour, 10 classes.
 
@@ -118,7 +236,6 @@ class Cifar10(ImageOptions):
     Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
     """
 
-    name: str = "cifar10"
     root: str = "data"
     download: bool = True
     url: str = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -143,8 +260,20 @@ class Cifar10(ImageOptions):
         if not self.root:
             raise ValueError(f"{key}.root: must name a folder")
 
+    def provide(self) -> None:
+        """Finds the files below `root`, or downloads the archive."""
+        from trainer.data import cifar10_files
 
-@dataclass(slots=True, kw_only=True)
+        cifar10_files.provide(self.root, self.download, self.url)
+
+    def build(self) -> "tuple[ImageSet, ImageSet, str]":
+        """Both sets, and the SHA-256 of the whole."""
+        from trainer.data import cifar10, cifar10_files
+
+        return cifar10.load(cifar10_files.provide(self.root, self.download, self.url))
+
+
+@data("synthetic")
 class Synthetic(ImageOptions):
     """Ten learnable classes of 32x32 colour images made from a seed in about a second.
 
@@ -154,7 +283,6 @@ class Synthetic(ImageOptions):
         test_images: Number of test images made.
     """
 
-    name: str = "synthetic"
     seed: int = 0
     train_images: int = 10_000
     test_images: int = 2_000
@@ -173,11 +301,17 @@ class Synthetic(ImageOptions):
         for name, value in (("train_images", self.train_images), ("test_images", self.test_images)):
             if not 10 <= value <= 1_000_000:
                 raise ValueError(f"{key}.{name}={value}: must be in 10..1000000")
-        if self.seed < 0 or not math.isfinite(self.seed):
+        if self.seed < 0:
             raise ValueError(f"{key}.seed={self.seed}: must not be negative")
 
+    def build(self) -> "tuple[ImageSet, ImageSet, str]":
+        """Both sets, and the SHA-256 of the whole."""
+        from trainer.data import synthetic
 
-@dataclass(slots=True, kw_only=True)
+        return synthetic.make(self.seed, self.train_images, self.test_images)
+
+
+@data("random_regression")
 class RandomRegression(DataOptions):
     """Ten normal features and a value that depends on them linearly, but for noise.
 
@@ -188,7 +322,6 @@ class RandomRegression(DataOptions):
         noise: Standard deviation of the noise in the values, at least 0.
     """
 
-    name: str = "random_regression"
     seed: int = 0
     train_examples: int = 1_000
     test_examples: int = 200
@@ -211,9 +344,9 @@ class RandomRegression(DataOptions):
         if self.loader != "device":
             raise ValueError(f"{key}.loader={self.loader}: these are no images; must be device")
 
+    def build(self) -> "tuple[ImageSet, ImageSet, str]":
+        """Both sets, and the SHA-256 of the whole."""
+        from trainer.data import random_regression
 
-OPTIONS: dict[str, type[DataOptions]] = {
-    "cifar10": Cifar10,
-    "synthetic": Synthetic,
-    "random_regression": RandomRegression,
-}
+        sizes = self.train_examples, self.test_examples
+        return random_regression.make(self.seed, *sizes, self.noise)

@@ -11,7 +11,6 @@ from trainer.cli.words import count
 from trainer.config.fields import Config
 from trainer.config.saved import put, read_saved, to_object
 from trainer.inference.places import Place
-from trainer.models.build import build_model
 from trainer.storage import checkpoint, files
 from trainer.storage.checkpoint import Checkpoint
 from trainer.storage.weights import evaluated_weights, load_weights
@@ -106,7 +105,7 @@ def load_trained(place: Place, values: Mapping[str, object]) -> Trained:
             f"{source.path}: was trained on data={config.data.name}, which has no classes to tell "
             "apart"
         )
-    model = build_model(config.model, len(classes))
+    model = config.model.build(len(classes))
     weights = evaluated_weights(source.state)
     load_weights(model, weights, path=source.path, name=config.model.name)
     for key, tensor in weights.items():

@@ -1,9 +1,18 @@
-"""Options of the `model` group, free of torch."""
+"""The models of this package: options that are free of torch until they are built."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from typing_extensions import dataclass_transform
+
+from trainer.options.registry import register
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ModelOptions:
     """What every model shares.
 
@@ -11,107 +20,165 @@ class ModelOptions:
         name: The option's name, as in `model=<name>`.
     """
 
+    takes: ClassVar[str] = "images"  # or "features": what a data set has to give
+
     name: str = "?"
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
 
+    def build(self, classes: int) -> "nn.Module":
+        """A freshly initialised network; draws from torch's global random generator.
 
-@dataclass(slots=True, kw_only=True)
+        Args:
+            classes: Number of classes that it tells apart.
+        """
+        raise ValueError(f"model.name={self.name}: is not a model")
+
+
+OPTIONS: dict[str, type[ModelOptions]] = {}
+M = TypeVar("M", bound=ModelOptions)
+
+
+@dataclass_transform(kw_only_default=True)
+def model(name: str) -> Callable[[type[M]], type[M]]:
+    """Registers a dataclass as `model=<name>`.
+
+    Raises:
+        ValueError: If the name is taken.
+    """
+    return register("model", OPTIONS, name)
+
+
+@model("vgg")
 class VGG(ModelOptions):
     """The small VGG: six 3x3 convolutions, three pools, two linear layers; 688,224 parameters."""
 
-    name: str = "vgg"
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from trainer.models.vgg import VGG
+
+        return VGG(classes)
 
 
-@dataclass(slots=True, kw_only=True)
+@model("vgg_bn")
 class VGGBN(ModelOptions):
     """The small VGG with a batch norm behind each convolution; 689,312 parameters."""
 
-    name: str = "vgg_bn"
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from trainer.models.vgg import VGG
+
+        return VGG(classes, batch_norm=True)
 
 
-@dataclass(slots=True, kw_only=True)
+@model("vgg11")
 class VGG11(ModelOptions):
     """VGG-11 for 32x32 images, without batch norm; 9,225,610 parameters."""
 
-    name: str = "vgg11"
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from trainer.models.cifar_vgg import CifarVGG
+
+        return CifarVGG(11, classes)
 
 
-@dataclass(slots=True, kw_only=True)
+@model("vgg11_bn")
 class VGG11BN(ModelOptions):
     """VGG-11 for 32x32 images, with batch norm; 9,231,114 parameters."""
 
-    name: str = "vgg11_bn"
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from trainer.models.cifar_vgg import CifarVGG
+
+        return CifarVGG(11, classes, batch_norm=True)
 
 
-@dataclass(slots=True, kw_only=True)
+@model("vgg13")
 class VGG13(ModelOptions):
     """VGG-13 for 32x32 images, without batch norm; 9,410,122 parameters."""
 
-    name: str = "vgg13"
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from trainer.models.cifar_vgg import CifarVGG
+
+        return CifarVGG(13, classes)
 
 
-@dataclass(slots=True, kw_only=True)
+@model("vgg13_bn")
 class VGG13BN(ModelOptions):
     """VGG-13 for 32x32 images, with batch norm; 9,416,010 parameters."""
 
-    name: str = "vgg13_bn"
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from trainer.models.cifar_vgg import CifarVGG
+
+        return CifarVGG(13, classes, batch_norm=True)
 
 
-@dataclass(slots=True, kw_only=True)
+@model("vgg16")
 class VGG16(ModelOptions):
     """VGG-16 for 32x32 images, without batch norm; 14,719,818 parameters."""
 
-    name: str = "vgg16"
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from trainer.models.cifar_vgg import CifarVGG
+
+        return CifarVGG(16, classes)
 
 
-@dataclass(slots=True, kw_only=True)
+@model("vgg16_bn")
 class VGG16BN(ModelOptions):
     """VGG-16 for 32x32 images, with batch norm; 14,728,266 parameters."""
 
-    name: str = "vgg16_bn"
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from trainer.models.cifar_vgg import CifarVGG
+
+        return CifarVGG(16, classes, batch_norm=True)
 
 
-@dataclass(slots=True, kw_only=True)
+@model("vgg19")
 class VGG19(ModelOptions):
     """VGG-19 for 32x32 images, without batch norm; 20,029,514 parameters."""
 
-    name: str = "vgg19"
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from trainer.models.cifar_vgg import CifarVGG
+
+        return CifarVGG(19, classes)
 
 
-@dataclass(slots=True, kw_only=True)
+@model("vgg19_bn")
 class VGG19BN(ModelOptions):
     """VGG-19 for 32x32 images, with batch norm; 20,040,522 parameters."""
 
-    name: str = "vgg19_bn"
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from trainer.models.cifar_vgg import CifarVGG
+
+        return CifarVGG(19, classes, batch_norm=True)
 
 
-@dataclass(slots=True, kw_only=True)
+@model("resnet18")
 class ResNet18(ModelOptions):
     """ResNet-18 for 32x32 images; 11,173,962 parameters."""
 
-    name: str = "resnet18"
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from trainer.models.resnet import ResNet18
+
+        return ResNet18(classes)
 
 
-@dataclass(slots=True, kw_only=True)
+@model("linear")
 class Linear(ModelOptions):
     """A linear layer from ten features to one value, for data=random_regression; 11 parameters."""
 
-    name: str = "linear"
+    takes = "features"
 
+    def build(self, classes: int) -> "nn.Module":
+        """The network, in its initial state."""
+        from torch import nn
 
-OPTIONS: dict[str, type[ModelOptions]] = {
-    "linear": Linear,
-    "vgg": VGG,
-    "vgg_bn": VGGBN,
-    "vgg11": VGG11,
-    "vgg11_bn": VGG11BN,
-    "vgg13": VGG13,
-    "vgg13_bn": VGG13BN,
-    "vgg16": VGG16,
-    "vgg16_bn": VGG16BN,
-    "vgg19": VGG19,
-    "vgg19_bn": VGG19BN,
-    "resnet18": ResNet18,
-}
+        return nn.Linear(10, 1)  # in torch's default initialisation

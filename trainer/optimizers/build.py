@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer.optimizers import options
-from trainer.optimizers.uncompiled import uncompiled
+from trainer.optimizers.options import OptimizerOptions
 
 
-def build_optimizer(option: options.OptimizerOptions, model: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(option: OptimizerOptions, model: nn.Module) -> torch.optim.Optimizer:
     """An optimizer over the model's parameters, one group per entry of `groups` and the rest.
 
     Each group carries `name` (its expression, "norm_and_bias" or "rest"), `initial_lr` and `lr`.
@@ -20,24 +19,11 @@ def build_optimizer(option: options.OptimizerOptions, model: nn.Module) -> torch
         ValueError: If a group matches no parameter.
     """
     groups = parameter_groups(option, dict(model.named_parameters()))
-    captured = groups[0]["params"][0].is_cuda
     # Fused kernels: one launch instead of one per tensor, and no host sync under GradScaler.
     shared: dict[str, Any] = {"lr": option.lr, "fused": True}
-    if isinstance(option, options.SGD):
-        sgd = uncompiled(torch.optim.SGD)(
-            groups, momentum=option.momentum, nesterov=option.nesterov, **shared
-        )
-        fill_momentum(sgd)
-        place_lrs(sgd)
-        return sgd
-    if isinstance(option, options.Adam):
-        kind = torch.optim.AdamW if isinstance(option, options.AdamW) else torch.optim.Adam
-        betas = (option.beta1, option.beta2)
-        adam = uncompiled(kind)(groups, betas=betas, eps=option.eps, capturable=captured, **shared)
-        fill_moments(adam)
-        place_lrs(adam)
-        return adam
-    raise ValueError(f"optimizer.name={option.name}: must be one of {', '.join(options.OPTIONS)}")
+    optimizer = option.build(groups, **shared)
+    place_lrs(optimizer)
+    return optimizer
 
 
 def place_lrs(optimizer: torch.optim.Optimizer) -> None:
@@ -54,32 +40,8 @@ def place_lrs(optimizer: torch.optim.Optimizer) -> None:
             group["capturable"] = parameter.is_cuda
 
 
-def fill_momentum(optimizer: torch.optim.SGD) -> None:
-    """Starts every momentum at zero instead of at nothing; the first step is the same number.
-
-    Left to itself the fused kernel takes uninitialised memory for the buffers, and an fp16 overflow
-    in the first step makes it leave them so.
-    """
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-
-
-def fill_moments(optimizer: torch.optim.Adam) -> None:
-    """Makes at once what Adam makes, likewise, at its first step.
-
-    A capture needs it before: a run's first checkpoint is the same with and without one.
-    """
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            slots = optimizer.state[parameter]
-            slots["step"] = torch.zeros((), device=parameter.device)
-            slots["exp_avg"] = torch.zeros_like(parameter)
-            slots["exp_avg_sq"] = torch.zeros_like(parameter)
-
-
 def parameter_groups(
-    option: options.OptimizerOptions, parameters: Mapping[str, nn.Parameter]
+    option: OptimizerOptions, parameters: Mapping[str, nn.Parameter]
 ) -> list[dict[str, Any]]:
     """Parameters, dealt to the first group whose expression matches their name.
 

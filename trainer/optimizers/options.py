@@ -2,7 +2,16 @@
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from typing_extensions import dataclass_transform
+
+from trainer.options.registry import register
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,7 +44,7 @@ def _distinct(labels: list[str]) -> list[str]:
     return result
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class OptimizerOptions:
     """What every optimizer shares.
 
@@ -80,8 +89,31 @@ class OptimizerOptions:
             if group.weight_decay is not None:
                 _at_least_0(f"{place}.weight_decay", group.weight_decay)
 
+    def build(self, groups: list[dict[str, Any]], **shared: Any) -> "Optimizer":
+        """The optimizer; whatever it makes at its first step is there, and zero, from the start.
 
-@dataclass(slots=True, kw_only=True)
+        Args:
+            groups: Its parameter groups, each with `params`, `name`, `lr` and `weight_decay`.
+            shared: `lr` and `fused`, for torch's own optimizers.
+        """
+        raise ValueError(f"optimizer.name={self.name}: is not an optimizer")
+
+
+OPTIONS: dict[str, type[OptimizerOptions]] = {}
+O = TypeVar("O", bound=OptimizerOptions)  # noqa: E741
+
+
+@dataclass_transform(kw_only_default=True)
+def optimizer(name: str) -> Callable[[type[O]], type[O]]:
+    """Registers a dataclass as `optimizer=<name>`.
+
+    Raises:
+        ValueError: If the name is taken.
+    """
+    return register("optimizer", OPTIONS, name)
+
+
+@optimizer("sgd")
 class SGD(OptimizerOptions):
     """Stochastic gradient descent with momentum; weight decay is added to the gradient.
 
@@ -92,7 +124,6 @@ class SGD(OptimizerOptions):
     Source: torch.optim.SGD; the defaults are those of the recipes.
     """
 
-    name: str = "sgd"
     lr: float = 0.04
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -106,8 +137,20 @@ class SGD(OptimizerOptions):
         if self.nesterov and self.momentum == 0:
             raise ValueError(f"{key}.nesterov=true: needs {key}.momentum above 0")
 
+    def build(self, groups: list[dict[str, Any]], **shared: Any) -> "Optimizer":
+        """Torch's SGD, each momentum at zero."""
+        import torch
 
-@dataclass(slots=True, kw_only=True)
+        from trainer.optimizers.uncompiled import fill_momentum, uncompiled
+
+        made = uncompiled(torch.optim.SGD)(
+            groups, momentum=self.momentum, nesterov=self.nesterov, **shared
+        )
+        fill_momentum(made)
+        return made
+
+
+@optimizer("adam")
 class Adam(OptimizerOptions):
     """Adam; weight decay is added to the gradient.
 
@@ -119,7 +162,8 @@ class Adam(OptimizerOptions):
     Source: Kingma and Ba, 2015 (arXiv 1412.6980); torch.optim.Adam.
     """
 
-    name: str = "adam"
+    torch_name: ClassVar[str] = "Adam"
+
     lr: float = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
@@ -134,19 +178,33 @@ class Adam(OptimizerOptions):
         if not (math.isfinite(self.eps) and self.eps > 0):
             raise ValueError(f"{key}.eps={self.eps}: must be a finite number above 0")
 
+    def build(self, groups: list[dict[str, Any]], **shared: Any) -> "Optimizer":
+        """Torch's Adam or AdamW, its moments at zero."""
+        import torch
 
-@dataclass(slots=True, kw_only=True)
+        from trainer.optimizers.uncompiled import fill_moments, uncompiled
+
+        made = uncompiled(getattr(torch.optim, self.torch_name))(
+            groups,
+            betas=(self.beta1, self.beta2),
+            eps=self.eps,
+            capturable=groups[0]["params"][0].is_cuda,
+            **shared,
+        )
+        fill_moments(made)
+        return made
+
+
+@optimizer("adamw")
 class AdamW(Adam):
     """Adam with decoupled weight decay.
 
     Source: Loshchilov and Hutter, 2019 (arXiv 1711.05101); torch.optim.AdamW.
     """
 
-    name: str = "adamw"
+    torch_name = "AdamW"
+
     weight_decay: float = 1e-2
-
-
-OPTIONS: dict[str, type[OptimizerOptions]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 
 def _at_least_0(key: str, value: float) -> None:

@@ -1,11 +1,10 @@
 """Schedules that fall along a curve of a given length: cosine, linear, polynomial, restarts."""
 
 import math
-from dataclasses import dataclass
 
 from trainer.options.ranges import require, require_lr
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule
+from trainer.schedules.schedule import Curve, Schedule, schedule
 from trainer.schedules.span import Span
 
 
@@ -22,7 +21,7 @@ def _length(span: Span, length: Duration | None, key: str) -> int:
     return updates
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("cosine")
 class Cosine(Schedule):
     """lr(k) = eta_min + (base - eta_min) * (1 + cos(2 pi num_cycles k / length)) / 2.
 
@@ -37,7 +36,6 @@ class Cosine(Schedule):
     num_cycles as in transformers' get_cosine_schedule_with_warmup.
     """
 
-    name: str = "cosine"
     eta_min: float = 0.0
     num_cycles: float = 0.5
     length: Duration | None = None
@@ -65,7 +63,7 @@ class Cosine(Schedule):
         return lr
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("cosine_restarts")
 class CosineRestarts(Schedule):
     """Cosine waves that each fall from a peak to eta_min and start anew.
 
@@ -87,7 +85,6 @@ class CosineRestarts(Schedule):
     get_cosine_with_hard_restarts_schedule_with_warmup (num_cycles).
     """
 
-    name: str = "cosine_restarts"
     num_cycles: int | None = None
     t_0: Duration | None = None
     t_mult: int = 1
@@ -144,7 +141,7 @@ class CosineRestarts(Schedule):
         return lr
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("linear")
 class Linear(Schedule):
     """lr(k) = base * (start_factor + (end_factor - start_factor) * k / length).
 
@@ -159,7 +156,6 @@ class Linear(Schedule):
     get_linear_schedule_with_warmup after its warm-up.
     """
 
-    name: str = "linear"
     start_factor: float = 1.0
     end_factor: float = 0.0
     length: Duration | None = None
@@ -177,7 +173,7 @@ class Linear(Schedule):
         return lambda k, base_lr: base_lr * (start + (end - start) * (min(k, length) / length))
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("polynomial")
 class Polynomial(Schedule):
     """lr(k) = lr_end + (base - lr_end) * (1 - k / length)^power.
 
@@ -192,7 +188,6 @@ class Polynomial(Schedule):
     get_polynomial_decay_schedule_with_warmup after its warm-up.
     """
 
-    name: str = "polynomial"
     power: float = 1.0
     lr_end: float = 1e-7
     length: Duration | None = None

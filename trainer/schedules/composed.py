@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -12,14 +12,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from trainer.options.ranges import require, require_lr
 from trainer.schedules.expression import compile_expression
-from trainer.schedules.schedule import OPTIONS, Curve, Schedule, refuse_momentum
+from trainer.schedules.schedule import OPTIONS, Curve, Schedule, refuse_momentum, schedule
 from trainer.schedules.span import Span
 
 VARIABLES = ["t", "k", "total", "steps_per_epoch", "T", "E"]
 PHASE_KEYS = ("length", "schedule", "factor")
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("formula")
 class Formula(Schedule):
     """lr(k) = base * formula(t, k, total, steps_per_epoch).
 
@@ -30,7 +30,8 @@ class Formula(Schedule):
             least 0 at every step. What may stand in it: `expression.compile_expression`.
     """
 
-    name: str = "formula"
+    takes_warmup = False
+
     formula: str = "1 - t/total"
 
     def check(self, key: str) -> None:
@@ -68,7 +69,7 @@ class Formula(Schedule):
         return lambda k, base_lr: base_lr * factor(k)
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("phases")
 class Phases(Schedule):
     """Schedules one after the other, each from its own step 0 on the base LR.
 
@@ -81,7 +82,8 @@ class Phases(Schedule):
             out) multiplies the base LR.
     """
 
-    name: str = "phases"
+    takes_warmup = False
+
     phases: list[Any] = field(
         default_factory=lambda: list[Any](
             [

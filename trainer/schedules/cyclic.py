@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from trainer.options.ranges import require, require_lr
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule
+from trainer.schedules.schedule import Curve, Schedule, schedule
 from trainer.schedules.span import Span
 
 
@@ -15,7 +14,7 @@ def _check_momenta(key: str, base_momentum: float, max_momentum: float) -> None:
         require(0 <= value < 1, f"{key}.{name}", value, "in [0, 1)")
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("onecycle")
 class OneCycle(Schedule):
     """One rise to max_lr and one long fall far below the start; the momentum goes the other way.
 
@@ -38,7 +37,8 @@ class OneCycle(Schedule):
     torch.optim.lr_scheduler.OneCycleLR.
     """
 
-    name: str = "onecycle"
+    takes_warmup = False
+
     max_lr: float | None = None
     pct_start: float = 0.3
     div_factor: float = 25.0
@@ -105,7 +105,7 @@ MODES: dict[str, Callable[[int, int, float], float]] = {
 }
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("cyclic")
 class Cyclic(Schedule):
     """Triangles between base_lr and max_lr; the momentum goes the other way.
 
@@ -128,7 +128,8 @@ class Cyclic(Schedule):
     torch.optim.lr_scheduler.CyclicLR.
     """
 
-    name: str = "cyclic"
+    takes_warmup = False
+
     base_lr: float | None = None
     max_lr: float | None = None
     step_size_up: Duration = 5

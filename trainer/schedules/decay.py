@@ -2,11 +2,11 @@
 
 import itertools
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule
+from trainer.schedules.schedule import Curve, Schedule, schedule
 from trainer.schedules.span import Span
 
 
@@ -14,18 +14,16 @@ def _check_gamma(key: str, gamma: float) -> None:
     require(0 < gamma <= 1, f"{key}.gamma", gamma, "in (0, 1]")
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("constant")
 class Constant(Schedule):
     """lr(k) = base."""
-
-    name: str = "constant"
 
     def curve(self, span: Span, key: str) -> Curve:
         """The base LR at every step."""
         return lambda k, base_lr: base_lr
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("steplr")
 class StepLR(Schedule):
     """lr(k) = base * gamma^floor(k / step_size): a drop at every multiple of step_size.
 
@@ -38,7 +36,6 @@ class StepLR(Schedule):
     Source: torch.optim.lr_scheduler.StepLR.
     """
 
-    name: str = "steplr"
     step_size: Duration = 10
     gamma: float = 0.1
 
@@ -58,7 +55,7 @@ class StepLR(Schedule):
         return lambda k, base_lr: base_lr * self.gamma ** (k // step_size)
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("multistep")
 class MultiStep(Schedule):
     """lr(k) = base * gamma^(number of milestones <= k): a drop at each milestone.
 
@@ -69,7 +66,6 @@ class MultiStep(Schedule):
     Source: torch.optim.lr_scheduler.MultiStepLR.
     """
 
-    name: str = "multistep"
     milestones: list[Duration] = field(default_factory=lambda: list[Duration]([15, 25]))
     gamma: float = 0.1
 
@@ -95,7 +91,7 @@ class MultiStep(Schedule):
         return lambda k, base_lr: base_lr * self.gamma ** bisect_right(milestones, k)
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("exponential")
 class Exponential(Schedule):
     """lr(k) = base * gamma^(k / every): one factor of gamma for each `every`, epoch or other.
 
@@ -107,7 +103,6 @@ class Exponential(Schedule):
     Source: torch.optim.lr_scheduler.ExponentialLR, which it equals at whole epochs.
     """
 
-    name: str = "exponential"
     gamma: float = 0.9
     every: Duration = 1
 

@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule
+from trainer.schedules.schedule import Curve, Schedule, schedule
 from trainer.schedules.span import Span
 
 # Shares of the way from the floor to the base LR at progress x in [0, 1].
@@ -22,7 +21,7 @@ FALLS: dict[str, Callable[[float], float]] = {
 }
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("wsd")
 class WSD(Schedule):
     """Warm-up, stable, decay: from the floor to the base LR, level, and back to the floor.
 
@@ -41,7 +40,8 @@ class WSD(Schedule):
     2024 (arXiv 2405.18392), eq. 1; transformers' get_wsd_schedule.
     """
 
-    name: str = "wsd"
+    takes_warmup = False
+
     warmup: Duration = "10%"
     stable: Duration | None = None
     decay: Duration = "20%"
@@ -86,7 +86,7 @@ class WSD(Schedule):
         return lr
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("hold_linear")
 class HoldLinear(Schedule):
     """The base LR for `hold`, then a line to zero over `decay`.
 
@@ -102,7 +102,8 @@ class HoldLinear(Schedule):
     Source: pytorch-CycleGAN-and-pix2pix, models/networks.py, lr_policy "linear".
     """
 
-    name: str = "hold_linear"
+    takes_warmup = False
+
     hold: Duration | None = None
     decay: Duration | None = None
 

@@ -1,17 +1,16 @@
 """Schedules that fall with the square root of the step: inverse_sqrt, noam."""
 
 import math
-from dataclasses import dataclass
 
 from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule
+from trainer.schedules.schedule import Curve, Schedule, schedule
 from trainer.schedules.span import Span
 
 DEFAULT_TIMESCALE = 10_000
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("inverse_sqrt")
 class InverseSqrt(Schedule):
     """lr(k) = base * sqrt(timescale / (k + timescale)).
 
@@ -22,7 +21,6 @@ class InverseSqrt(Schedule):
     Source: big_vision's rsqrt schedule; transformers' get_inverse_sqrt_schedule.
     """
 
-    name: str = "inverse_sqrt"
     timescale: Duration | None = None
 
     def curve(self, span: Span, key: str) -> Curve:
@@ -34,7 +32,7 @@ class InverseSqrt(Schedule):
         return lambda k, base_lr: base_lr / math.sqrt((k + timescale) / timescale)
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("noam")
 class Noam(Schedule):
     """lr(k) = base * d_model^-0.5 * min(n^-0.5, n * warmup^-1.5) with n = k + 1.
 
@@ -49,7 +47,8 @@ class Noam(Schedule):
     Source: Vaswani et al., Attention Is All You Need, 2017 (arXiv 1706.03762), eq. 3.
     """
 
-    name: str = "noam"
+    takes_warmup = False
+
     d_model: int = 512
     warmup: Duration = "4000 steps"
 

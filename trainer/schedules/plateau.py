@@ -3,15 +3,14 @@
 import math
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from trainer.options.ranges import require, require_lr
 from trainer.schedules.plateau_state import PlateauState, PlateauTracker
-from trainer.schedules.schedule import Curve, Schedule
+from trainer.schedules.schedule import Curve, Schedule, schedule
 from trainer.schedules.span import Span
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("plateau")
 class Plateau(Schedule):
     """Multiplies the LR by `factor` after more than `patience` epochs without improvement.
 
@@ -34,7 +33,6 @@ class Plateau(Schedule):
     Source: torch.optim.lr_scheduler.ReduceLROnPlateau, whose arithmetic it repeats to the bit.
     """
 
-    name: str = "plateau"
     mode: str = "min"
     factor: float = 0.1
     patience: int = 10

@@ -2,7 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
+from typing_extensions import dataclass_transform
+
+from trainer.options.registry import register
 from trainer.schedules.plateau_state import PlateauState, PlateauTracker
 from trainer.schedules.span import Notes, Span
 
@@ -12,7 +16,7 @@ Curve = Callable[[int, float], float]
 INTERVALS = ("step", "epoch")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Schedule:
     """A learning-rate schedule as a user writes it down.
 
@@ -22,6 +26,8 @@ class Schedule:
             only, the staircase of a scheduler that is stepped once per epoch. Set on the
             outermost schedule.
     """
+
+    takes_warmup: ClassVar[bool] = True  # whether `warmup_<name>` makes sense
 
     name: str = "?"
     interval: str = "step"
@@ -81,7 +87,18 @@ class Schedule:
 
 
 OPTIONS: dict[str, type[Schedule]] = {}
-"""What `scheduler=`, a phase and a saved configuration may name; `options` fills it."""
+"""What `scheduler=`, a phase and a saved configuration may name."""
+S = TypeVar("S", bound=Schedule)
+
+
+@dataclass_transform(kw_only_default=True)
+def schedule(name: str) -> Callable[[type[S]], type[S]]:
+    """Registers a dataclass as `scheduler=<name>`; `warmup_<name>` comes by itself.
+
+    Raises:
+        ValueError: If the name is taken.
+    """
+    return register("scheduler", OPTIONS, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from omegaconf import MISSING
 
 from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
-from trainer.schedules.schedule import Curve, Schedule, refuse_momentum
+from trainer.schedules.schedule import Curve, Schedule, refuse_momentum, schedule
 from trainer.schedules.span import Span
 
 # The factor at x = k / W in [0, 1), given the factor at x = 0.
@@ -20,7 +19,7 @@ SHAPES: dict[str, Callable[[float, float], float]] = {
 }
 
 
-@dataclass(slots=True, kw_only=True)
+@schedule("warmup")
 class Warmup(Schedule):
     """Raises the LR from start_factor * base at step 0 to the base at step W, then `after`.
 
@@ -39,7 +38,8 @@ class Warmup(Schedule):
     Source: Goyal et al., Accurate, Large Minibatch SGD, 2017 (arXiv 1706.02677), section 2.2.
     """
 
-    name: str = "warmup"
+    takes_warmup = False
+
     warmup: Duration = "10%"
     start_factor: float = 0.025
     shape: str = "linear"

@@ -7,11 +7,10 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 from trainer.config.fields import Config
-from trainer.data.build import build_loader, load_data
+from trainer.data.build import load_data
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.image_set import ImageSet
 from trainer.data.value_loader import ValueLoader
-from trainer.models.build import build_model
 from trainer.optimizers.build import build_optimizer
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.training.device import choose_device, choose_engine, choose_precision, set_determinism
@@ -38,17 +37,16 @@ def build_run(config: Config, peers: Peers = ALONE) -> Run:
     precision = choose_precision(config.amp, device)
     data = load_data(config.data)
     steps = config.steps_per_epoch()
-    loader = build_loader(
-        config.data,
+    loader = config.data.build_loader(
         data.train,
         device,
-        config.batch_size,
+        batch_size=config.batch_size,
         mixup=config.mixup > 0,
         share=(peers.rank, peers.count),
     )
     torch.manual_seed(config.seed)
     random.seed(config.seed)
-    model = build_model(config.model, len(data.train.classes))
+    model = config.model.build(len(data.train.classes))
     model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if peers.count > 1 and device.type == "cuda":  # statistics of the whole batch
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)

@@ -8,8 +8,6 @@ from torch import nn
 from trainer.cli.console import FILE_ONLY, log
 from trainer.cli.words import count
 from trainer.config.fields import Config
-from trainer.data import cifar10_files
-from trainer.data.options import Cifar10
 from trainer.schedules.linter import lint
 from trainer.storage import checkpoint, files
 from trainer.storage.weights import evaluated_weights
@@ -92,10 +90,9 @@ def capture(run: Run) -> None:
 def provide_data(config: Config, peers: Peers) -> None:
     """Finds the data set, or downloads it: one process on each machine, before the others look."""
     error: Exception | None = None
-    if peers.count > 1 and peers.launch.local_rank == 0 and isinstance(config.data, Cifar10):
-        option = config.data
+    if peers.count > 1 and peers.launch.local_rank == 0:
         try:
-            cifar10_files.provide(option.root, option.download, option.url)
+            config.data.provide()
         except (ValueError, OSError) as found:
             error = found
     peers.settle(error, DOWNLOAD)

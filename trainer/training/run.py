@@ -10,9 +10,9 @@ from torch.amp.grad_scaler import GradScaler
 
 from trainer.config import fingerprint
 from trainer.config.fields import Config
-from trainer.data.build import Data, Loader
+from trainer.data.build import Data
 from trainer.data.epoch_table import Augmentation, EpochTable
-from trainer.data.options import ImageOptions
+from trainer.data.loader import Loader
 from trainer.optimizers.build import place_lrs
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.storage import checkpoint
@@ -74,16 +74,7 @@ class Run:
     @property
     def augmentation(self) -> Augmentation:
         """What is drawn for each image of an epoch."""
-        data = self.config.data
-        if not isinstance(data, ImageOptions):
-            return Augmentation(padding=0, flip=False)
-        return Augmentation(
-            padding=data.crop_padding,
-            flip=data.flip,
-            cutout=data.cutout > 0,
-            mixup=self.config.mixup,
-            batch_size=self.config.batch_size,
-        )
+        return self.config.data.augmentation(self.config.mixup, self.config.batch_size)
 
     @property
     def evaluated(self) -> nn.Module:

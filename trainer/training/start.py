@@ -14,8 +14,6 @@ from trainer.cli.words import resume_command
 from trainer.config.fields import Config
 from trainer.config.overrides import compose_run, given, with_folder
 from trainer.config.resumed import check_resumable, saved_config
-from trainer.data import cifar10_files
-from trainer.data.options import Cifar10
 from trainer.storage import files, folders, run_folder
 
 if TYPE_CHECKING:
@@ -83,7 +81,7 @@ def check(configs: Sequence[Config]) -> None:
         check_processes(config)
         config.resolve_schedule()
     for config in configs:
-        provide_data(config)
+        config.data.provide()
     from trainer.models.build import parameters_of
     from trainer.optimizers.build import parameter_groups
     from trainer.storage import checkpoint
@@ -133,13 +131,6 @@ def check_processes(config: Config) -> None:
         )
 
 
-def provide_data(config: Config) -> None:
-    """Finds or downloads the data set."""
-    if isinstance(config.data, Cifar10):
-        option = config.data
-        cifar10_files.provide(Path(option.root), option.download, option.url)
-
-
 def resume_value(overrides: Sequence[Override]) -> str | None:
     """What `resume=` says; None: a new run."""
     values = [override.value() for override in overrides if override.key_or_group == "resume"]
@@ -182,7 +173,7 @@ def _resume(place: Path, overrides: list[Override], locks: contextlib.ExitStack)
     config = saved_config(resumed, overrides)
     check_processes(config)
     config.resolve_schedule()
-    provide_data(config)
+    config.data.provide()
     return Resume(config, folder, resumed)
 
 
@@ -193,5 +184,5 @@ def _resume_auto(config: Config, folder: Path, locks: contextlib.ExitStack) -> R
     check_processes(config)
     resumed = checkpoint.find(folder)
     config.anchor()
-    provide_data(config)
+    config.data.provide()
     return Resume(config, folder.resolve(), resumed)

@@ -9,8 +9,8 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
-from trainer.data.build import Loader
 from trainer.data.epoch_table import EpochTable
+from trainer.data.loader import Loader
 from trainer.data.mixup import Targets
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.training.losses import Classification, Objective
