@@ -39,7 +39,7 @@ def test_a_comment_a_docstring_and_what_is_shown_do_not_count(copy: Path) -> Non
     changed(engine, '"""', '"""Another text. ')
     engine.write_text(f"# a comment\n{engine.read_text()}")
     changed(engine, "import", "import  ")
-    changed(copy / "trainer" / "training" / "record.py", "steps skipped", "steps left out")
+    changed(copy / "trainer" / "training" / "record.py", "the last good", "the newest good")
     assert hash_of(copy) == before
 
 

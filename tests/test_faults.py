@@ -183,7 +183,7 @@ def test_a_log_that_stays_broken_is_named_at_the_end_and_made_up_for(
     assert last.startswith("trainer: error: ")
     assert view in last
     assert "No space left on device" in last
-    assert "trained and saved to its end: resume=" in last
+    assert "trained and saved to its end: python -m trainer resume=" in last
     train(RUN, tmp_path)
     assert_equal_runs(untouched, tmp_path / "run")
 

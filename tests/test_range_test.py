@@ -186,7 +186,7 @@ def test_a_range_test_from_a_runs_weights_leaves_the_run_alone(
         (["--from", "1", "--to", "0.1"], 2, "--to 0.1: must be above --from 1"),
         (["--to", "inf"], 2, "--to inf: must be above"),
         (["--from", "1e-300", "--to", "1e300"], 2, "--to 1e+300: is too many times --from 1e-300"),
-        (["--updates", "5"], 2, "--updates 5: must be in 20..100000"),
+        (["--updates", "5"], 2, "--steps 5: must be in 20..100000"),
         (["--updates", "many"], 2, "invalid int value: 'many'"),
         (["--frm", "1"], 2, "--frm: there is no such option"),
         (["outputs/run"], 2, "outputs/run: is not key=value"),

@@ -208,7 +208,7 @@ def test_loss_and_score_are_torchs() -> None:
     [
         (["loss=mse"], "loss=mse: data=synthetic has classes; set loss=cross_entropy"),
         (["data=random_regression"], "loss=cross_entropy: data=random_regression has values; set"),
-        (["model=linear"], "model=linear: does not fit data=synthetic; linear is for values"),
+        (["model=linear"], "model=linear: does not fit data=synthetic; it takes no images"),
         (["data=random_regression", "loss=mse"], "model=vgg: does not fit data=random_regression"),
         (["experiment=linear_regression", "mixup=1"], "mixup=1.0: is for images, not for data="),
         (["experiment=linear_regression", "data.loader=torchvision"], "these are no images"),

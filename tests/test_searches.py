@@ -99,7 +99,7 @@ def test_a_search_that_goes_another_way_ends_with_one_line(
     assert search(monkeypatch, Untrained(), *SPACE) == 1
     err = capsys.readouterr().err.splitlines()
     assert len(err) == 1
-    assert "the search goes another way than before: its job 2 is optimizer.lr=" in err[0]
+    assert "the search no longer follows the same path: its job 2 is optimizer.lr=" in err[0]
     assert ledger(here)["jobs"] == entries["jobs"]
 
 

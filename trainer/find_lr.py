@@ -43,14 +43,15 @@ def main(arguments: list[str]) -> int:
     """Tests, prints and writes; returns the exit code."""
     parser = Parser(
         "find_lr",
-        "[key=value ...] [--from LR] [--to LR] [--updates N] [--out FOLDER]",
+        "[key=value ...] [--from LR] [--to LR] [--steps N] [--out FOLDER]",
         "The learning-rate range test: a plot of the loss against the LR, and a suggestion.",
         EXAMPLES,
     )
     add = parser.add_argument
     add("--from", type=float, default=1e-5, dest="lowest", metavar="LR", help="first (%(default)g)")
     add("--to", type=float, default=10.0, dest="highest", metavar="LR", help="last (%(default)g)")
-    add("--updates", type=int, default=300, metavar="N", help="how many (%(default)s)")
+    counted = {"type": int, "default": 300, "metavar": "N", "help": "how many (%(default)s)"}
+    add("--steps", "--updates", dest="updates", **counted)
     add("--out", type=Path, metavar="FOLDER", help="default: outputs/find_lr/<date>_<time>")
     words = parser.read(arguments)
     if words.paths:
@@ -101,7 +102,7 @@ def check_range(lowest: float, highest: float, updates: int) -> None:
     if not math.isfinite(highest / lowest):
         raise ValueError(f"--to {highest:g}: is too many times --from {lowest:g} for a number")
     if not 20 <= updates <= 100_000:
-        raise ValueError(f"--updates {updates}: must be in 20..100000")
+        raise ValueError(f"--steps {updates}: must be in 20..100000")
 
 
 def configured(overrides: Sequence[str]) -> Config:
@@ -144,7 +145,7 @@ def conclusions(test: "RangeTest", overrides: Sequence[str]) -> list[str]:
     if suggestion is None:
         return [
             *lines,
-            "no suggestion: the loss did not fall by more than noise; try more --updates",
+            "no suggestion: the loss did not fall by more than noise; try more --steps",
         ]
     if test.lowest > len(test.lrs) - 3 and not test.diverged:
         lines.append("note: the loss was still falling at the end; a higher --to sees more")

@@ -54,7 +54,7 @@ def results(report: Report) -> Table:
 def speed(report: Report) -> Table:
     """Length and seconds of the runs, and steps and seconds to the target."""
     target = report.target
-    columns = ["Group", "Epochs", "Updates"]
+    columns = ["Group", "Epochs", "Steps"]
     columns += [] if target is None else ["Reached", "Steps to it", "Time to it"]
     columns += ["Time a run"]
     rows: list[list[str]] = []

@@ -67,7 +67,7 @@ class Span:
             exact = amount * self.steps_per_epoch
         updates = int(exact + Fraction(1, 2))
         if exact != updates:
-            line = f"{key}={value} is {float(exact):.12g} updates: rounded to {updates}"
+            line = f"{key}={value} is {float(exact):.12g} steps: rounded to {updates}"
             if line not in self.notes.rounded:  # a change of length resolves the option again
                 self.notes.rounded.append(line)
         if updates < least:
