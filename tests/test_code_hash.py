@@ -47,7 +47,7 @@ def test_a_comment_a_docstring_and_what_is_shown_do_not_count(copy: Path) -> Non
     ("file", "old", "new"),
     [
         ("data/epoch_table.py", "seed", "seed_"),
-        ("optimizers/build.py", "momentum", "momentum_"),
+        ("optimizers/options.py", "momentum", "momentum_"),
         ("schedules/decay.py", "gamma", "gamma_"),
         ("training/epoch_row.py", "train/loss", "train/loss_"),
     ],

@@ -50,8 +50,8 @@ def main(arguments: list[str]) -> int:
     add = parser.add_argument
     add("--from", type=float, default=1e-5, dest="lowest", metavar="LR", help="first (%(default)g)")
     add("--to", type=float, default=10.0, dest="highest", metavar="LR", help="last (%(default)g)")
-    counted = {"type": int, "default": 300, "metavar": "N", "help": "how many (%(default)s)"}
-    add("--steps", "--updates", dest="updates", **counted)
+    add("--steps", "--updates", dest="updates", type=int, default=300, metavar="N",
+        help="how many (%(default)s)")  # fmt: skip
     add("--out", type=Path, metavar="FOLDER", help="default: outputs/find_lr/<date>_<time>")
     words = parser.read(arguments)
     if words.paths:
