@@ -16,8 +16,8 @@ from trainer.cli import console
 from trainer.cli.command import FULL_ERROR, framed, leave, show
 from trainer.cli.launch import Launch
 from trainer.config import help_text
-from trainer.config.fields import register
-from trainer.config.overrides import CONF, parse, quoted
+from trainer.config.fields import CONF, register
+from trainer.config.overrides import load_plugins, parse, quoted, with_config_dir
 from trainer.sweep import launchers
 from trainer.sweep import start as sweep_start
 from trainer.sweep.progress import carry_out_sweep
@@ -61,10 +61,12 @@ def answer(arguments: list[str]) -> int:
 
 def begin(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resume | Sweep:
     """What the arguments ask for, checked; its folder is locked."""
-    own = [quoted(a) for a in arguments if a not in SWEEP_FLAGS]
+    plain = with_config_dir(arguments)
+    own = [quoted(a) for a in plain if a not in SWEEP_FLAGS]
     overrides = parse(own)
+    load_plugins(overrides)
     launchers.check_installed(overrides)
-    begin_it = sweep_start.begin if len(own) < len(arguments) else run_start.begin
+    begin_it = sweep_start.begin if len(own) < len(plain) else run_start.begin
     return begin_it(own, overrides, locks)
 
 

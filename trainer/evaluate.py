@@ -12,7 +12,7 @@ from pathlib import Path
 from trainer.cli import console
 from trainer.cli.command import Parser, framed, leave
 from trainer.inference.places import WEIGHTS, resolve
-from trainer.inference.settings import use_values
+from trainer.inference.settings import PLUGINS, load_plugins, use_values
 from trainer.storage import files, run_folder
 
 EXAMPLES = """\
@@ -41,7 +41,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--weights", choices=WEIGHTS, help="default: best, where there are some")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write there instead")
+    parser.add_argument("--plugins", metavar="MODULE,...", help=PLUGINS)
     words = parser.read(arguments)
+    load_plugins(words.flags.plugins)
     if len(words.paths) != 1:
         raise ValueError("name one run folder, checkpoint or sweep; --help shows the usage")
     place = resolve(Path(words.paths[0]), words.flags.weights)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trainer.cli.command import Parser, framed, leave, show
 from trainer.inference.places import WEIGHTS, resolve
-from trainer.inference.settings import use_values
+from trainer.inference.settings import PLUGINS, load_plugins, use_values
 from trainer.storage import folders, run_folder
 
 EXAMPLES = """\
@@ -41,7 +41,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--weights", choices=WEIGHTS, help="default: best, where there are some")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write there instead")
+    parser.add_argument("--plugins", metavar="MODULE,...", help=PLUGINS)
     words = parser.read(arguments)
+    load_plugins(words.flags.plugins)
     if len(words.paths) != 1:
         raise ValueError("name one run folder, checkpoint or sweep; --help shows the usage")
     place = resolve(Path(words.paths[0]), words.flags.weights)

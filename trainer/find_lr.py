@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.cli import console
 from trainer.cli.command import Parser, framed, leave, show
 from trainer.config.fields import Config
-from trainer.config.overrides import compose_run, parse, quoted
+from trainer.config.overrides import compose_run, parse, quoted, with_config_dir
 from trainer.storage import files, folders
 from trainer.training import start
 
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     add("--steps", "--updates", dest="updates", type=int, default=300, metavar="N",
         help="how many (%(default)s)")  # fmt: skip
     add("--out", type=Path, metavar="FOLDER", help="default: outputs/find_lr/<date>_<time>")
-    words = parser.read(arguments)
+    words = parser.read(with_config_dir(arguments))
     if words.paths:
         raise ValueError(f"{words.paths[0]}: is not key=value; init=<checkpoint> starts there")
     flags = words.flags

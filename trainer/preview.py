@@ -18,7 +18,7 @@ from typing import Any
 from trainer.cli import terminal_plot
 from trainer.cli.command import Parser, framed, leave, show
 from trainer.config.fields import Config
-from trainer.config.overrides import compose_run, jobs, parse, quoted
+from trainer.config.overrides import compose_run, jobs, parse, quoted, with_config_dir
 from trainer.schedules.linter import lint
 from trainer.schedules.schedule import ResolvedSchedule
 from trainer.storage import files
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
         type=Path,
         help="what a plateau would have seen: a run's metrics.jsonl, or one number a line",
     )
-    flags = parser.read(arguments).flags
+    flags = parser.read(with_config_dir(arguments)).flags
     curves, lines = previews(flags.words, flags.metrics)
     lines.append(terminal_plot.draw([(c.label, c.lrs) for c in curves], curves[0].steps_per_epoch))
     code = show("\n".join([*lines, *map(describe, curves)]))

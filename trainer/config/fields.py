@@ -1,7 +1,6 @@
 """A run's configuration: its dataclass, its cross-field checks, and how it is read."""
 
 import dataclasses
-import functools
 import math
 import re
 from collections.abc import Mapping
@@ -22,6 +21,9 @@ from trainer.schedules import options as schedule_options
 from trainer.schedules.horizon import CHOICES as HORIZON_CHOICES
 from trainer.schedules.schedule import ResolvedSchedule, Schedule
 
+HERE = Path(__file__).resolve().parent.parent
+# In a wheel the configuration lies inside the package, in a checkout beside it.
+CONF = HERE / "conf" if (HERE / "conf" / "config.yaml").exists() else HERE.parent / "conf"
 GROUPS: dict[str, Mapping[str, type[Any]]] = {
     "data": data_options.OPTIONS,
     "model": model_options.OPTIONS,
@@ -67,6 +69,7 @@ class Config:
         on_horizon_change: What the schedule does if a resumed run gets another length.
         on_process_change: `continue` lets another number of processes go on with a run, which is
             not bit for bit; `error` refuses.
+        plugins: Modules with options of your own, by their dotted names, e.g. `[mine.schedules]`.
         data: Data set and loader.
         model: Network.
         optimizer: Optimizer and parameter groups.
@@ -96,6 +99,7 @@ class Config:
     init: str | None = None
     on_horizon_change: str = "error"
     on_process_change: str = "error"
+    plugins: list[str] = field(default_factory=list[str])
     data: data_options.DataOptions = MISSING
     model: model_options.ModelOptions = MISSING
     optimizer: optimizer_options.OptimizerOptions = MISSING
@@ -221,11 +225,27 @@ class Config:
         return dataclasses.asdict(self)
 
 
-@functools.cache
 def register() -> None:
-    """Makes the dataclasses known to Hydra as the schemas of `conf/`."""
+    """Makes the dataclasses known to Hydra: as the schemas of `conf/`, and those without a file.
+
+    A schedule has its `warmup_<name>` by itself. A file in `conf/` comes before an entry here.
+    """
     store = ConfigStore.instance()
     store.store(group="schema", name="config", node=Config)
     for group, options in GROUPS.items():
         for name, option in options.items():
             store.store(group=f"schema/{group}", name=name, node=option)
+            if not (CONF / group / f"{name}.yaml").exists():
+                store.store(group=group, name=name, node=option)
+    for name in warmed_up():
+        if (CONF / "scheduler" / f"{name}.yaml").exists():
+            continue
+        inner = name.removeprefix("warmup_")
+        defaults = ["/schema/scheduler/warmup@_here_", {"/scheduler@after": inner}, "_self_"]
+        store.store(group="scheduler", name=name, node={"defaults": defaults})
+
+
+def warmed_up() -> list[str]:
+    """`warmup_<name>` of each schedule that can stand behind a warm-up."""
+    options = schedule_options.OPTIONS.items()
+    return [f"warmup_{name}" for name, option in options if option.takes_warmup]

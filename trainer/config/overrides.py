@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -15,17 +16,16 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from trainer.config.fields import GROUPS, Config, register
+from trainer.config.fields import CONF, GROUPS, Config, register, warmed_up
 from trainer.config.saved import to_object
+from trainer.options import plugins
 from trainer.options.keys import flat, near
 
-HERE = Path(__file__).resolve().parent.parent
-# In a wheel the configuration lies inside the package, in a checkout beside it.
-CONF = HERE / "conf" if (HERE / "conf" / "config.yaml").exists() else HERE.parent / "conf"
 GROUP_NAMES = (*GROUPS, "experiment", "search")
 PATH_KEYS = re.compile(
     r"\+{0,2}(resume|init|name|data\.root|data\.url|hydra\.(run|sweep)\.dir|(.+\.)?formula)"
 )
+SEARCHPATH = "hydra.searchpath"
 SWEPT_KEYS = ("init", "name")  # a comma in these separates the values of a sweep
 COMMANDS = (
     *("preview", "checkpoints", "verify_resume", "report", "sweep"),
@@ -36,6 +36,8 @@ COMMANDS = (
 def quoted(argument: str) -> str:
     """An override whose value, if it is a path or a formula, Hydra's grammar cannot misread."""
     key, equals, value = argument.partition("=")
+    if key == "plugins" and value and value[0] not in "['\"":
+        return f"plugins=[{value}]"
     if not equals or not PATH_KEYS.fullmatch(key) or value in ("", "null", "auto"):
         return argument
     if key in SWEPT_KEYS and "," in value and " " not in value:
@@ -138,15 +140,19 @@ def compose_run(arguments: Sequence[str], number: int = 0) -> Composed:
         ValueError: In one line, for an unknown key or option or an impossible value.
     """
     overrides = parse(arguments)
+    load_plugins(overrides)
     for override in overrides:
         _check_form(override)
+    folders = _searched(overrides)
     groups = [o for o in overrides if _is_group(o)]
     for override in groups:
-        _check_option(override)
-    known = _keys(tuple(str(o.input_line) for o in groups))
+        _check_option(override, folders)
+    search = [str(o.input_line) for o in overrides if o.key_or_group == SEARCHPATH]
+    chosen = (*search, *(str(o.input_line) for o in groups))
+    known = _keys(chosen)
     for override in overrides:
         if not _is_group(override):
-            _check_key(override, known)
+            _check_key(override, known, chosen)
     whole = _compose(list(arguments), hydra=True)
     hydra = whole.hydra
     with read_write(hydra):
@@ -202,22 +208,23 @@ def _check_form(override: Override) -> None:
         raise ValueError(f"{line}: a key cannot be deleted; set it to null")
 
 
-def _check_option(override: Override) -> None:
+def _check_option(override: Override, folders: Sequence[Path]) -> None:
     group, value = override.key_or_group, override.value()
     if group not in GROUP_NAMES:
         raise ValueError(
             f"{override.input_line}: there is no group {group}{near(group, GROUP_NAMES)}"
         )
-    known = options(group)
+    known = options(group, folders)
     if group in ("experiment", "search") and value is None:
         return
     if not isinstance(value, str) or value not in known:
         text = f"{override.input_line}: there is no {group} {value}"
-        meant = near(str(value), known) or "."
-        raise ValueError(f"{text}{meant} Choose one of: {', '.join(known)}")
+        plain = [name for name in known if not name.startswith("recipe/")]
+        meant = near(str(value), plain) or f"; choose one of {', '.join(plain)}"
+        raise ValueError(f"{text}{meant}")
 
 
-def _check_key(override: Override, known: Sequence[str]) -> None:
+def _check_key(override: Override, known: Sequence[str], groups: tuple[str, ...]) -> None:
     key = override.key_or_group
     if key in known or key.startswith("hydra.") or key == "hydra":
         return
@@ -225,16 +232,101 @@ def _check_key(override: Override, known: Sequence[str]) -> None:
         raise ValueError(f"{override.input_line}: {key} holds several keys; set {key}.<key>")
     if "/" in key:
         return  # a group of Hydra's own, such as hydra/launcher
+    if elsewhere := _of_another_option(key, groups):
+        raise ValueError(f"{override.input_line}: {elsewhere}")
     raise ValueError(
         f"{override.input_line}: there is no key {key}{near(key, [*GROUP_NAMES, *known])}"
     )
 
 
-def options(group: str) -> list[str]:
-    """What `<group>=` may name."""
-    folder = CONF / group
-    files = sorted(folder.glob("**/*.yaml"))
+def _of_another_option(key: str, groups: tuple[str, ...]) -> str | None:
+    """Which options of its group have a key that the chosen one has not."""
+    group, _, name = key.partition(".")
+    having = [n for n, o in GROUPS.get(group, {}).items() if hasattr(o, name) and n != "warmup"]
+    if not name or name.startswith("_") or not having:
+        return None
+    choice = _compose(list(groups), hydra=True).hydra.runtime.choices[group]
+    behind = [n for n in having if f"warmup_{n}" in warmed_up() and group == "scheduler"]
+    text = f"{group}={choice} has no {name}; {', '.join(having)} {_has(having)}"
+    more = ", ".join(f"warmup_{n}" for n in behind)
+    return text + (f", and {more} as scheduler.after.{name}" if behind else "")
+
+
+def _has(names: Sequence[str]) -> str:
+    return "has" if len(names) == 1 else "have"
+
+
+def options(group: str, folders: Sequence[Path] = ()) -> list[str]:
+    """What `<group>=` may name: files of `conf/` and of other folders, and what is registered."""
+    found = {name: None for folder in (CONF, *folders) for name in _files(folder / group)}
+    more = [*GROUPS.get(group, ()), *(warmed_up() if group == "scheduler" else ())]
+    hidden = {"warmup"}  # needs its `after`: warmup_<name> has it
+    return sorted(found | {name: None for name in more if name not in hidden})
+
+
+def _files(folder: Path) -> list[str]:
+    files = folder.glob("**/*.yaml")
     return [file.relative_to(folder).with_suffix("").as_posix() for file in files]
+
+
+def with_config_dir(arguments: Sequence[str]) -> list[str]:
+    """Arguments with `--config-dir FOLDER` as the override that says the same.
+
+    Raises:
+        ValueError: If it names no folder.
+    """
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        flag, equals, folder = word.partition("=")
+        if flag not in ("--config-dir", "-cd"):
+            rest.append(word)
+            continue
+        place = Path(folder if equals else next(words, "")).expanduser().absolute()
+        if not (folder or not equals) or not place.is_dir():
+            raise ValueError(f"{word}: there is no folder {place}")
+        rest.append(f"{SEARCHPATH}=[{quote(f'file://{place}')}]")
+    return rest
+
+
+def _searched(overrides: Sequence[Override]) -> list[Path]:
+    """The folders that `hydra.searchpath` adds to `conf/`.
+
+    Raises:
+        ValueError: If one is not there: Hydra would go on without it.
+    """
+    folders: list[Path] = []
+    for override in overrides:
+        value = override.value() if override.key_or_group == SEARCHPATH else []
+        for place in value if isinstance(value, list) else [value]:
+            folder = Path(str(place).removeprefix("file://")).expanduser()
+            if not str(place).startswith("pkg://") and not folder.is_dir():
+                raise ValueError(f"{override.input_line}: there is no folder {folder}")
+            folders.append(folder)
+    return folders
+
+
+def load_plugins(overrides: Sequence[Override]) -> None:
+    """Imports the plugins that a command line names, or the experiment that it chooses.
+
+    The experiment's own YAML is looked at before anything is composed: it may choose an option that
+    its plugin registers.
+
+    Raises:
+        ValueError: If one cannot be imported.
+    """
+    names: list[str] = []
+    for override in overrides:
+        if override.key_or_group == "plugins" and override.value() is not None:
+            value = override.value()
+            names += map(str, value) if isinstance(value, list) else str(value).split(",")
+        if override.key_or_group == "experiment" and not override.is_sweep_override():
+            for folder in (CONF, *_searched(overrides)):
+                file = folder / "experiment" / f"{override.value()}.yaml"
+                if file.is_file():
+                    values: Any = OmegaConf.load(file)
+                    names += map(str, values.get("plugins") or [])
+    plugins.load(names)
 
 
 def given(overrides: Sequence[Override], key: str) -> bool:

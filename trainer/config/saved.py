@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from trainer.config.fields import GROUPS, Config
 from trainer.options.keys import flat
+from trainer.options.plugins import VARIABLE
 from trainer.schedules.schedule import Schedule
 
 # Keys that a resumed run may change: they decide where and how, not what is computed. The length
@@ -25,6 +26,7 @@ RUNTIME = {
     "early_stopping.patience",  # ends a run, as `epochs` does; the steps before it are the same
     "early_stopping.min_delta",
     "on_process_change",
+    "plugins",  # what they register is compared by its name and values
     "data.root",
     "data.download",
     "data.url",
@@ -64,7 +66,7 @@ def typed(saved: Mapping[str, Any]) -> DictConfig:
     values = {key: value for key, value in saved.items() if key not in GROUPS}
     node = OmegaConf.structured(Config)
     for group, options in GROUPS.items():
-        node[group] = _typed_option(group, options, saved.get(group, {}))
+        node[group] = _typed_option(group, options, saved.get(group, {}), saved.get("plugins"))
     return OmegaConf.merge(node, values)  # pyright: ignore[reportReturnType]
 
 
@@ -107,14 +109,22 @@ def _check_plain(saved: Any) -> None:
         _check_plain(value)
 
 
-def _typed_option(key: str, options: Mapping[str, type[Any]], saved: Mapping[str, Any]) -> Any:
+def _typed_option(
+    key: str, options: Mapping[str, type[Any]], saved: Mapping[str, Any], plugins: Any
+) -> Any:
     name = str(saved.get("name"))
     if name not in options:
+        if isinstance(plugins, list) and plugins and all(isinstance(p, str) for p in plugins):
+            named = ",".join(plugins)  # of a file, so nothing that is imported here
+            raise ValueError(
+                f"{key}.name={name}: is a plugin's; add plugins='[{named}]', or set "
+                f"{VARIABLE}={named}, if these modules are your own"
+            )
         raise ValueError(f"{key}.name={name}: must be one of {', '.join(options)}")
     node = OmegaConf.structured(options[name])
     values = dict(saved)
     if isinstance(values.get("after"), Mapping):
-        node["after"] = _typed_option(f"{key}.after", options, values.pop("after"))
+        node["after"] = _typed_option(f"{key}.after", options, values.pop("after"), plugins)
     return OmegaConf.merge(node, values)
 
 

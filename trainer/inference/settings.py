@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from trainer.config.overrides import parse, quoted
+from trainer.options import plugins
 from trainer.options.keys import near
 
+PLUGINS = "modules with your own options, by commas"
 USE_KEYS = ("device", "amp", "data.root", "data.download", "data.url")
 
 
@@ -24,3 +26,8 @@ def use_values(overrides: Sequence[str]) -> dict[str, object]:
             )
         values[key] = override.value()
     return values
+
+
+def load_plugins(names: str | None) -> None:
+    """Imports what `--plugins` and `TRAINER_PLUGINS` name; what a checkpoint names never is."""
+    plugins.load((names or "").replace(",", " ").split())

@@ -13,6 +13,7 @@ from pathlib import Path
 from trainer.cli.signals import stop_requests
 from trainer.config.fields import Config
 from trainer.config.saved import to_object, typed
+from trainer.options import plugins
 from trainer.storage import files, run_folder
 from trainer.sweep import job_ledger, sweep_jobs
 from trainer.training.attempt import STOPS, Outcome
@@ -75,6 +76,7 @@ def main() -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
         config, folder, sweep, number, command = json.load(sys.stdin)
         threading.Thread(target=_stop_without, args=(Path(sweep),), daemon=True).start()
+        plugins.load()  # named by the sweep's process in our environment
         job = to_object(typed(config))
         return sweep_jobs.run_job(job, Path(folder), Path(sweep), number, command).code
 

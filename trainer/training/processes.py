@@ -12,6 +12,7 @@ from trainer.cli.launch import Launch
 from trainer.cli.signals import Stopped
 from trainer.config.fields import Config
 from trainer.config.saved import read_saved, to_object
+from trainer.options import plugins
 from trainer.training.device import choose_device
 from trainer.training.peers import Dismissed, PeerEnded, Peers
 from trainer.training.rendezvous import Rendezvous
@@ -50,6 +51,7 @@ class Ranks:
         """
         while (plan := self._next_plan()) is not None and "code" not in plan:
             folder = Path(plan["folder"])
+            plugins.load(plan["config"]["plugins"])  # as the first process was told
             config = to_object(read_saved(plan["config"], folder))
             try:
                 with self._joined(config) as peers:

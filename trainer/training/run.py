@@ -14,6 +14,7 @@ from trainer.data.build import Data
 from trainer.data.epoch_table import Augmentation, EpochTable
 from trainer.data.loader import Loader
 from trainer.optimizers.build import place_lrs
+from trainer.options import plugins
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.storage import checkpoint
 from trainer.storage.weights import load_weights
@@ -94,7 +95,8 @@ class Run:
     def environment(self) -> dict[str, str]:
         """What bit-equality depends on beside the configuration, in plain values."""
         engine = "graph" if isinstance(self.engine, GraphEngine) else "eager"
-        return environment(self.device) | {"engine": engine}
+        modules = {f"plugin {name}": sha256 for name, sha256 in plugins.LOADED.items()}
+        return environment(self.device) | {"engine": engine} | modules
 
     def fingerprint(self) -> dict[str, Any]:
         """What a continuation of this run must share with it."""
