@@ -85,7 +85,7 @@ def test_the_names_in_a_run_folder_are_spelled_in_one_file() -> None:
     names -= {"checkpoints", "export", "evaluation"}  # also words: commands have these names
     names.add("step_")
     # conf/ has a config.yaml, too, and a download a lock
-    others = {"storage.run_folder", "config.overrides", "data.download"}
+    others = {"storage.run_folder", "config.fields", "data.download"}
     for name in FILES.keys() - others:
         for node in ast.walk(ast.parse(FILES[name].read_text())):
             if isinstance(node, ast.Constant):

@@ -15,7 +15,7 @@ def test_a_wheel_carries_the_configuration_and_runs_anywhere(tmp_path: Path) -> 
         (source / name).symlink_to(ROOT / name)
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
     subprocess.run([*build, "-w", str(tmp_path), str(source)], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("trainer-*.whl")
+    (wheel,) = tmp_path.glob("lr_trainer-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     files = {p.relative_to(ROOT / "conf").as_posix() for p in (ROOT / "conf").rglob("*.yaml")}
     assert {f"trainer/conf/{name}" for name in files} <= set(names)

@@ -122,5 +122,11 @@ def hydra_run(task: Callable[..., float | None], arguments: Sequence[str]) -> No
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
 
 
+def run() -> None:
+    """The console script `trainer`."""
+    signals.end_at_once()
+    leave(main())
+
+
 if __name__ == "__main__":
     leave(main())

@@ -69,7 +69,7 @@ def check_packages(kinds: Sequence[str] | dict[str, str]) -> None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if "onnx" in kinds and missing:
         raise ValueError(
-            f"--format onnx: needs {', '.join(missing)}: pip install 'trainer[export]'; "
+            f"--format onnx: needs {', '.join(missing)}: pip install 'lr-trainer[export]'; "
             "--format torch needs nothing more"
         )
 

@@ -55,8 +55,8 @@ def check_installed(overrides: Sequence[Override]) -> None:
         module = PLUGINS.get((group, option))
         if module is not None and not _installed(module):
             raise ValueError(
-                f"{override.input_line}: needs the extra `sweep`: pip install 'trainer[sweep]' (in "
-                "a checkout: pip install -e '.[sweep]')"
+                f"{override.input_line}: needs the extra `sweep`: pip install "
+                "'lr-trainer[sweep]' (in a checkout: pip install -e '.[sweep]')"
             )
 
 
