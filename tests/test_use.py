@@ -439,7 +439,7 @@ def test_a_missing_package_is_named_with_the_extra(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
     assert export.main([str(run)]) == 2
     err = capsys.readouterr().err
-    assert "--format onnx: needs onnxruntime: pip install 'trainer[export]'" in err
+    assert "--format onnx: needs onnxruntime: pip install 'lr-trainer[export]'" in err
     assert err.count("\n") == 1
     assert not (run / "export").exists()
 

@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 def answer(arguments: list[str]) -> int:
     """Does what the arguments ask for; returns the exit code."""
     if help_text.asked_for(arguments):
-        return show(help_text.text())
+        return show(help_text.text(arguments))
     if "--version" in arguments:
         return show(f"trainer {__version__}")
     if "--cfg" in arguments:
