@@ -1,5 +1,6 @@
 """`trainer.evaluate`, `predict` and `export` on runs that were trained here."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -584,7 +585,7 @@ def test_missing_data_is_one_line(
 ) -> None:
     state = find(made / "plain").state
     option = compose_run([f"data.root={tmp_path}", "data.download=false"]).config.data
-    state["config"]["data"] = {f: getattr(option, f) for f in option.__dataclass_fields__}
+    state["config"]["data"] = dataclasses.asdict(option)
     path, _ = checkpoint.save(tmp_path / "run", state, 12, keep_last=2, best=True)
     assert evaluate.main([str(path), "--weights", "last"]) == 2
     capsys.readouterr()
