@@ -29,22 +29,23 @@ def test_every_field_has_a_line(option: type) -> None:
 def test_the_page_lists_commands_and_keys(capsys: pytest.CaptureFixture[str]) -> None:
     lines = helped(capsys)
     assert any(line.startswith("  python -m trainer.preview ") for line in lines)
-    place = lines.index("  epochs = 30")
+    place = lines.index("  epochs = 30   (at least 1)")
     assert lines[place + 1] == "      Passes over the training images."
-    assert "  checkpoint.every_steps = null" in lines
+    assert "  checkpoint.every_steps = null   (at least 1, or null)" in lines
     assert not any(line.startswith("  scheduler.") for line in lines)
 
 
 def test_an_options_keys_are_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     lines = helped(capsys, "scheduler=onecycle")
-    place = lines.index("  scheduler.pct_start = 0.3")
+    place = lines.index("  scheduler.pct_start = 0.3   (in [0, 1])")
     assert lines[place + 1] == "      Share of the run spent rising, in [0, 1]."
     assert not any("epochs" in line for line in lines if line.startswith("  ") and "=" in line)
 
 
 def test_a_warm_up_shows_what_stands_behind_it(capsys: pytest.CaptureFixture[str]) -> None:
     lines = helped(capsys, "scheduler=warmup_steplr", "optimizer=adam")
-    for key in ("scheduler.warmup = 10%", "scheduler.after.gamma = 0.1", "optimizer.beta1 = 0.9"):
+    after, beta = "scheduler.after.gamma = 0.1   (in (0, 1])", "optimizer.beta1 = 0.9   (in [0, 1))"
+    for key in ("scheduler.warmup = 10%", after, beta):
         assert f"  {key}" in lines
     assert not any("after.interval" in line for line in lines)
 

@@ -1,7 +1,6 @@
 """A run's configuration: its dataclass, its cross-field checks, and how it is read."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from trainer.config.run_options import CheckpointOptions, EarlyStoppingOptions, 
 from trainer.data import options as data_options
 from trainer.models import options as model_options
 from trainer.optimizers import options as optimizer_options
-from trainer.options.ranges import at_least, one_of
+from trainer.options.marks import above, at_least, check, marked, one_of, within
+from trainer.options.ranges import require
 from trainer.schedules import options as schedule_options
 from trainer.schedules.horizon import CHOICES as HORIZON_CHOICES
 from trainer.schedules.schedule import ResolvedSchedule, Schedule
@@ -31,16 +31,13 @@ GROUPS: dict[str, Mapping[str, type[Any]]] = {
     "scheduler": schedule_options.OPTIONS,
 }
 MOST_UPDATES = 10_000_000  # each one's LR is recorded
-CHOICES: dict[str, tuple[str, ...]] = {
-    "loss": tuple(TASKS),
-    "amp": ("auto", "none", "bf16", "fp16"),
-    "engine": ("auto", "eager", "graph"),
-    "on_horizon_change": ("error", *HORIZON_CHOICES),
-    "on_process_change": ("error", "continue"),
-}
 
 
-@dataclass(slots=True, kw_only=True)
+def _is_device(name: str) -> bool:
+    return re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is not None
+
+
+@dataclass(kw_only=True)
 class Config:
     """One run.
 
@@ -80,25 +77,25 @@ class Config:
     """
 
     name: str | None = None
-    epochs: int = 30
-    batch_size: int = 128
-    accumulate: int = 1
-    seed: int = 0
-    device: str = "auto"
-    amp: str = "auto"
-    engine: str = "auto"
+    epochs: int = at_least(1, 30)
+    batch_size: int = at_least(1, 128)
+    accumulate: int = at_least(1, 1)
+    seed: int = marked(0, "in 0..2^63-1", lambda seed: 0 <= seed < 2**63)
+    device: str = marked("auto", "auto, cpu, cuda or cuda:N", _is_device)
+    amp: str = one_of(("auto", "none", "bf16", "fp16"), "auto")
+    engine: str = one_of(("auto", "eager", "graph"), "auto")
     deterministic: bool = True
-    clip_norm: float | None = None
-    loss: str = "cross_entropy"
-    label_smoothing: float = 0.0
-    mixup: float = 0.0
-    ema: float | None = None
+    clip_norm: float | None = above(0, None)
+    loss: str = one_of(tuple(TASKS), "cross_entropy")
+    label_smoothing: float = within(0, 1, 0.0, "[)")
+    mixup: float = at_least(0, 0.0)
+    ema: float | None = within(0, 1, None, "()")
     test_time_flip: bool = False
-    evaluate_every: int = 1
+    evaluate_every: int = at_least(1, 1)
     resume: str | None = None
     init: str | None = None
-    on_horizon_change: str = "error"
-    on_process_change: str = "error"
+    on_horizon_change: str = one_of(("error", *HORIZON_CHOICES), "error")
+    on_process_change: str = one_of(("error", "continue"), "error")
     plugins: list[str] = field(default_factory=list[str])
     data: data_options.DataOptions = MISSING
     model: model_options.ModelOptions = MISSING
@@ -110,34 +107,19 @@ class Config:
 
     def check(self) -> None:
         """Raises ValueError, naming the key, for the first value that cannot be."""
-        for key in ("epochs", "batch_size", "accumulate", "evaluate_every"):
-            at_least(key, getattr(self, key), 1)
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed={self.seed}: must be in 0..2^63-1")
-        for key, choices in CHOICES.items():
-            one_of(key, getattr(self, key), choices)
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise ValueError(f"device={self.device}: must be auto, cpu, cuda or cuda:N")
+        check(self)
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"accumulate={self.accumulate}: must divide batch_size={self.batch_size}"
             )
-        if self.clip_norm is not None and not (
-            math.isfinite(self.clip_norm) and self.clip_norm > 0
-        ):
-            raise ValueError(f"clip_norm={self.clip_norm}: must be above 0, or null")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing={self.label_smoothing}: must be in [0, 1)")
-        if not (math.isfinite(self.mixup) and self.mixup >= 0):
-            raise ValueError(f"mixup={self.mixup}: must be at least 0")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema={self.ema}: must be between 0 and 1, or null")
-        for key in (*GROUPS, "checkpoint", "early_stopping", "log"):
+        for key in GROUPS:
             getattr(self, key).check(key)
+        for key in ("checkpoint", "early_stopping", "log"):
+            check(getattr(self, key), key)
         self._check_task()
         monitor, names = self.checkpoint.monitor, self.metric_names()
-        if monitor != "auto":
-            one_of("checkpoint.monitor", monitor, ("auto", *names))
+        known = ", ".join(("auto", *names))
+        require(monitor in ("auto", *names), "checkpoint.monitor", monitor, f"one of {known}")
 
     def _check_task(self) -> None:
         """Data, model and loss must be for the same task."""

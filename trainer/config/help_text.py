@@ -19,6 +19,7 @@ from trainer.config.overrides import (
 )
 from trainer.config.run_options import CheckpointOptions, EarlyStoppingOptions, LogOptions
 from trainer.options import docs
+from trainer.options.marks import range_of
 
 HEAD = """\
 Trains a network on CIFAR-10 under a learning-rate schedule.
@@ -109,7 +110,8 @@ def _keys(place: str, option: type[Any]) -> Iterator[str]:
             value = field.default_factory()
         if dataclasses.is_dataclass(value) or value == "???":
             continue
-        head = f"  {place}{field.name} = {_written(value)}"
+        allowed = range_of(field)
+        head = f"  {place}{field.name} = {_written(value)}" + (f"   ({allowed})" if allowed else "")
         words = textwrap.wrap(said.get(field.name, ""), 92)
         yield "\n".join([head, *(f"      {line}" for line in words)])
 

@@ -1,12 +1,11 @@
 """Options of a run that concern its files, its screen and its end, free of torch."""
 
-import math
 from dataclasses import dataclass
 
-from trainer.options.ranges import at_least, one_of
+from trainer.options.marks import at_least, one_of
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class CheckpointOptions:
     """When to save a checkpoint and what to keep.
 
@@ -18,20 +17,13 @@ class CheckpointOptions:
             validation set if there is one, else on the test set.
     """
 
-    every_epochs: int = 1
-    every_steps: int | None = None
-    keep_last: int = 2
+    every_epochs: int = at_least(1, 1)
+    every_steps: int | None = at_least(1, None)
+    keep_last: int = at_least(2, 2)
     monitor: str = "auto"
 
-    def check(self, key: str) -> None:
-        """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        at_least(f"{key}.every_epochs", self.every_epochs, 1)
-        at_least(f"{key}.keep_last", self.keep_last, 2)
-        if self.every_steps is not None:
-            at_least(f"{key}.every_steps", self.every_steps, 1)
 
-
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class EarlyStoppingOptions:
     """When a run ends before its last epoch; the schedule stays that of the whole length.
 
@@ -41,18 +33,11 @@ class EarlyStoppingOptions:
         min_delta: What counts as an improvement is more than this, at least 0.
     """
 
-    patience: int | None = None
-    min_delta: float = 0.0
-
-    def check(self, key: str) -> None:
-        """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        if self.patience is not None:
-            at_least(f"{key}.patience", self.patience, 1)
-        if not (math.isfinite(self.min_delta) and self.min_delta >= 0):
-            raise ValueError(f"{key}.min_delta={self.min_delta}: must be at least 0")
+    patience: int | None = at_least(1, None)
+    min_delta: float = at_least(0, 0.0)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class LogOptions:
     """What is shown, and how often.
 
@@ -62,10 +47,5 @@ class LogOptions:
             lines elsewhere.
     """
 
-    every_steps: int = 50
-    progress: str = "auto"
-
-    def check(self, key: str) -> None:
-        """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        at_least(f"{key}.every_steps", self.every_steps, 1)
-        one_of(f"{key}.progress", self.progress, ("auto", "bar", "lines", "none"))
+    every_steps: int = at_least(1, 50)
+    progress: str = one_of(("auto", "bar", "lines", "none"), "auto")

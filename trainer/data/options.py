@@ -1,6 +1,5 @@
 """Options of the `data` group: what a user can say about data, free of torch."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from typing_extensions import dataclass_transform
 
+from trainer.options.marks import at_least, between, check, one_of
 from trainer.options.registry import register
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class DataOptions:
     gives: ClassVar[str] = "features"  # or "images": what a model has to take
 
     name: str = "?"
-    train_size: int | None = None
-    val_size: int = 0
-    loader: str = "device"
-    workers: int = 0
+    train_size: int | None = at_least(1, None)
+    val_size: int = at_least(0, 0)
+    loader: str = one_of(LOADERS, "device")
+    workers: int = at_least(0, 0)
     drop_last: bool = True
 
     def available(self) -> int:
@@ -118,14 +118,7 @@ class DataOptions:
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        if self.train_size is not None and self.train_size < 1:
-            raise ValueError(f"{key}.train_size={self.train_size}: must be at least 1, or null")
-        if self.val_size < 0:
-            raise ValueError(f"{key}.val_size={self.val_size}: must not be negative")
-        if self.loader not in LOADERS:
-            raise ValueError(f"{key}.loader={self.loader}: must be one of {', '.join(LOADERS)}")
-        if self.workers < 0:
-            raise ValueError(f"{key}.workers={self.workers}: must not be negative")
+        check(self, key)
         if self.workers and self.loader == "device":
             raise ValueError(
                 f"{key}.workers={self.workers}: the device loader has no workers; "
@@ -150,17 +143,9 @@ class ImageOptions(DataOptions):
 
     gives = "images"
 
-    crop_padding: int = 4
+    crop_padding: int = between(0, 16, 4)
     flip: bool = True
-    cutout: int = 0
-
-    def check(self, key: str) -> None:
-        """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        DataOptions.check(self, key)
-        if not 0 <= self.crop_padding <= 16:
-            raise ValueError(f"{key}.crop_padding={self.crop_padding}: must be in 0..16")
-        if not 0 <= self.cutout <= 32:
-            raise ValueError(f"{key}.cutout={self.cutout}: must be in 0..32")
+    cutout: int = between(0, 32, 0)
 
     def build_loader(
         self,
@@ -254,7 +239,7 @@ class Cifar10(ImageOptions):
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        ImageOptions.check(self, key)
+        super().check(key)
         if not self.url.startswith("https://"):
             raise ValueError(f"{key}.url={self.url}: must start with https://")
         if not self.root:
@@ -283,9 +268,9 @@ class Synthetic(ImageOptions):
         test_images: Number of test images made.
     """
 
-    seed: int = 0
-    train_images: int = 10_000
-    test_images: int = 2_000
+    seed: int = at_least(0, 0)
+    train_images: int = between(10, 1_000_000, 10_000)
+    test_images: int = between(10, 1_000_000, 2_000)
 
     def available(self) -> int:
         """Training images in the whole data set."""
@@ -294,15 +279,6 @@ class Synthetic(ImageOptions):
     def classes(self) -> tuple[str, ...]:
         """Names of the shapes, in label order."""
         return tuple(SYNTHETIC_CLASSES.split())
-
-    def check(self, key: str) -> None:
-        """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        ImageOptions.check(self, key)
-        for name, value in (("train_images", self.train_images), ("test_images", self.test_images)):
-            if not 10 <= value <= 1_000_000:
-                raise ValueError(f"{key}.{name}={value}: must be in 10..1000000")
-        if self.seed < 0:
-            raise ValueError(f"{key}.seed={self.seed}: must not be negative")
 
     def build(self) -> "tuple[ImageSet, ImageSet, str]":
         """Both sets, and the SHA-256 of the whole."""
@@ -322,10 +298,10 @@ class RandomRegression(DataOptions):
         noise: Standard deviation of the noise in the values, at least 0.
     """
 
-    seed: int = 0
-    train_examples: int = 1_000
-    test_examples: int = 200
-    noise: float = 0.1
+    seed: int = at_least(0, 0)
+    train_examples: int = between(1, 1_000_000, 1_000)
+    test_examples: int = between(1, 1_000_000, 200)
+    noise: float = at_least(0, 0.1)
 
     def available(self) -> int:
         """Training examples in the whole data set."""
@@ -333,14 +309,7 @@ class RandomRegression(DataOptions):
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        DataOptions.check(self, key)
-        for name in ("train_examples", "test_examples"):
-            if not 1 <= (value := getattr(self, name)) <= 1_000_000:
-                raise ValueError(f"{key}.{name}={value}: must be in 1..1000000")
-        if self.seed < 0:
-            raise ValueError(f"{key}.seed={self.seed}: must not be negative")
-        if not (math.isfinite(self.noise) and self.noise >= 0):
-            raise ValueError(f"{key}.noise={self.noise}: must be at least 0")
+        super().check(key)
         if self.loader != "device":
             raise ValueError(f"{key}.loader={self.loader}: these are no images; must be device")
 

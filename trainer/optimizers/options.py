@@ -1,6 +1,5 @@
 """Options of the `optimizer` group, free of torch."""
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from typing_extensions import dataclass_transform
 
+from trainer.options.marks import above, at_least, check, within
 from trainer.options.registry import register
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ class Group:
     """
 
     match: str = ""
-    lr_scale: float = 1.0
-    weight_decay: float | None = None
+    lr_scale: float = at_least(0, 1.0)
+    weight_decay: float | None = at_least(0, None)
 
     def label(self) -> str:
         """The expression as a column and tag: letters, digits and the signs that harm neither."""
@@ -59,8 +59,8 @@ class OptimizerOptions:
     """
 
     name: str = "?"
-    lr: float = 0.1
-    weight_decay: float = 0.0
+    lr: float = above(0, 0.1)
+    weight_decay: float = at_least(0, 0.0)
     decay_norm_and_bias: bool = True
     groups: list[Group] = field(default_factory=list[Group])
 
@@ -74,9 +74,7 @@ class OptimizerOptions:
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise ValueError(f"{key}.lr={self.lr}: must be a finite number above 0")
-        _at_least_0(f"{key}.weight_decay", self.weight_decay)
+        check(self, key)
         for number, group in enumerate(self.groups):
             place = f"{key}.groups[{number}]"
             if not group.match:
@@ -85,9 +83,7 @@ class OptimizerOptions:
                 re.compile(group.match)
             except re.error as error:
                 raise ValueError(f"{place}.match={group.match}: {error}") from error
-            _at_least_0(f"{place}.lr_scale", group.lr_scale)
-            if group.weight_decay is not None:
-                _at_least_0(f"{place}.weight_decay", group.weight_decay)
+            check(group, place)
 
     def build(self, groups: list[dict[str, Any]], **shared: Any) -> "Optimizer":
         """The optimizer; whatever it makes at its first step is there, and zero, from the start.
@@ -124,16 +120,14 @@ class SGD(OptimizerOptions):
     Source: torch.optim.SGD; the defaults are those of the recipes.
     """
 
-    lr: float = 0.04
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    lr: float = above(0, 0.04)
+    momentum: float = within(0, 1, 0.9, "[)")
+    weight_decay: float = at_least(0, 5e-4)
     nesterov: bool = False
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
         OptimizerOptions.check(self, key)
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"{key}.momentum={self.momentum}: must be in [0, 1)")
         if self.nesterov and self.momentum == 0:
             raise ValueError(f"{key}.nesterov=true: needs {key}.momentum above 0")
 
@@ -164,19 +158,10 @@ class Adam(OptimizerOptions):
 
     torch_name: ClassVar[str] = "Adam"
 
-    lr: float = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-
-    def check(self, key: str) -> None:
-        """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        OptimizerOptions.check(self, key)
-        for name, value in (("beta1", self.beta1), ("beta2", self.beta2)):
-            if not 0 <= value < 1:
-                raise ValueError(f"{key}.{name}={value}: must be in [0, 1)")
-        if not (math.isfinite(self.eps) and self.eps > 0):
-            raise ValueError(f"{key}.eps={self.eps}: must be a finite number above 0")
+    lr: float = above(0, 1e-3)
+    beta1: float = within(0, 1, 0.9, "[)")
+    beta2: float = within(0, 1, 0.999, "[)")
+    eps: float = above(0, 1e-8)
 
     def build(self, groups: list[dict[str, Any]], **shared: Any) -> "Optimizer":
         """Torch's Adam or AdamW, its moments at zero."""
@@ -204,9 +189,4 @@ class AdamW(Adam):
 
     torch_name = "AdamW"
 
-    weight_decay: float = 1e-2
-
-
-def _at_least_0(key: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{key}={value}: must be a finite number, at least 0")
+    weight_decay: float = at_least(0, 1e-2)

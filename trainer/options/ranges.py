@@ -3,18 +3,6 @@
 import math
 
 
-def at_least(key: str, value: int, least: int) -> None:
-    """Raises ValueError, naming the key, for a value below the least."""
-    if value < least:
-        raise ValueError(f"{key}={value}: must be at least {least}")
-
-
-def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises ValueError, naming the key, for a value that is no choice."""
-    if value not in choices:
-        raise ValueError(f"{key}={value}: must be one of {', '.join(choices)}")
-
-
 def require(ok: bool, key: str, value: object, what: str) -> None:
     """Raises ValueError with key, value and what is allowed, unless `ok`."""
     if not ok:

@@ -2,7 +2,8 @@
 
 import math
 
-from trainer.options.ranges import require, require_lr
+from trainer.options.marks import above, at_least, within
+from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
 from trainer.schedules.schedule import Curve, Schedule, schedule
 from trainer.schedules.span import Span
@@ -36,16 +37,9 @@ class Cosine(Schedule):
     num_cycles as in transformers' get_cosine_schedule_with_warmup.
     """
 
-    eta_min: float = 0.0
-    num_cycles: float = 0.5
+    eta_min: float = at_least(0, 0.0)
+    num_cycles: float = above(0, 0.5)
     length: Duration | None = None
-
-    def check(self, key: str) -> None:
-        """Raises ValueError for a negative eta_min or a num_cycles that is not positive."""
-        Schedule.check(self, key)
-        require_lr(f"{key}.eta_min", self.eta_min)
-        finite = math.isfinite(self.num_cycles) and self.num_cycles > 0
-        require(finite, f"{key}.num_cycles", self.num_cycles, "a finite number above 0")
 
     def floor(self) -> float:
         """The bottom of the wave."""
@@ -85,20 +79,16 @@ class CosineRestarts(Schedule):
     get_cosine_with_hard_restarts_schedule_with_warmup (num_cycles).
     """
 
-    num_cycles: int | None = None
+    num_cycles: int | None = at_least(1, None)
     t_0: Duration | None = None
-    t_mult: int = 1
-    eta_min: float = 0.0
-    peak_decay: float = 1.0
+    t_mult: int = at_least(1, 1)
+    eta_min: float = at_least(0, 0.0)
+    peak_decay: float = within(0, 1, 1.0, "(]")
 
     def check(self, key: str) -> None:
         """Raises ValueError for a parameter out of its range, or num_cycles beside t_0."""
         Schedule.check(self, key)
-        require_lr(f"{key}.eta_min", self.eta_min)
-        require(0 < self.peak_decay <= 1, f"{key}.peak_decay", self.peak_decay, "in (0, 1]")
-        require(self.t_mult >= 1, f"{key}.t_mult", self.t_mult, "at least 1")
         if self.num_cycles is not None:
-            require(self.num_cycles >= 1, f"{key}.num_cycles", self.num_cycles, "at least 1")
             require(self.t_0 is None, f"{key}.num_cycles", self.num_cycles, "null beside t_0")
         if self.t_0 is None:
             require(self.t_mult == 1, f"{key}.t_mult", self.t_mult, "1 unless t_0 is given")
@@ -156,15 +146,9 @@ class Linear(Schedule):
     get_linear_schedule_with_warmup after its warm-up.
     """
 
-    start_factor: float = 1.0
-    end_factor: float = 0.0
+    start_factor: float = at_least(0, 1.0)
+    end_factor: float = at_least(0, 0.0)
     length: Duration | None = None
-
-    def check(self, key: str) -> None:
-        """Raises ValueError for a factor below 0."""
-        Schedule.check(self, key)
-        require_lr(f"{key}.start_factor", self.start_factor)
-        require_lr(f"{key}.end_factor", self.end_factor)
 
     def curve(self, span: Span, key: str) -> Curve:
         """The closed form over whole steps."""
@@ -188,16 +172,9 @@ class Polynomial(Schedule):
     get_polynomial_decay_schedule_with_warmup after its warm-up.
     """
 
-    power: float = 1.0
-    lr_end: float = 1e-7
+    power: float = above(0, 1.0)
+    lr_end: float = at_least(0, 1e-7)
     length: Duration | None = None
-
-    def check(self, key: str) -> None:
-        """Raises ValueError for a power that is not positive or a negative lr_end."""
-        Schedule.check(self, key)
-        finite = math.isfinite(self.power) and self.power > 0
-        require(finite, f"{key}.power", self.power, "a finite number above 0")
-        require_lr(f"{key}.lr_end", self.lr_end)
 
     def floor(self) -> float:
         """The LR at the end."""

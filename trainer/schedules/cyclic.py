@@ -3,15 +3,10 @@
 import math
 from collections.abc import Callable
 
-from trainer.options.ranges import require, require_lr
+from trainer.options.marks import above, at_least, one_of, within
 from trainer.schedules.durations import Duration
 from trainer.schedules.schedule import Curve, Schedule, schedule
 from trainer.schedules.span import Span
-
-
-def _check_momenta(key: str, base_momentum: float, max_momentum: float) -> None:
-    for name, value in (("base_momentum", base_momentum), ("max_momentum", max_momentum)):
-        require(0 <= value < 1, f"{key}.{name}", value, "in [0, 1)")
 
 
 @schedule("onecycle")
@@ -39,30 +34,15 @@ class OneCycle(Schedule):
 
     takes_warmup = False
 
-    max_lr: float | None = None
-    pct_start: float = 0.3
-    div_factor: float = 25.0
-    final_div_factor: float = 1e4
-    anneal: str = "cos"
+    max_lr: float | None = at_least(0, None)
+    pct_start: float = within(0, 1, 0.3)
+    div_factor: float = above(0, 25.0)
+    final_div_factor: float = above(0, 1e4)
+    anneal: str = one_of(("cos", "linear"), "cos")
     three_phase: bool = False
     cycle_momentum: bool = True
-    base_momentum: float = 0.85
-    max_momentum: float = 0.95
-
-    def check(self, key: str) -> None:
-        """Raises ValueError for a parameter out of its range."""
-        Schedule.check(self, key)
-        if self.max_lr is not None:
-            require_lr(f"{key}.max_lr", self.max_lr)
-        require(0 <= self.pct_start <= 1, f"{key}.pct_start", self.pct_start, "in [0, 1]")
-        for name, value in (
-            ("div_factor", self.div_factor),
-            ("final_div_factor", self.final_div_factor),
-        ):
-            finite = math.isfinite(value) and value > 0
-            require(finite, f"{key}.{name}", value, "a finite number above 0")
-        require(self.anneal in ("cos", "linear"), f"{key}.anneal", self.anneal, "cos or linear")
-        _check_momenta(key, self.base_momentum, self.max_momentum)
+    base_momentum: float = within(0, 1, 0.85, "[)")
+    max_momentum: float = within(0, 1, 0.95, "[)")
 
     def curve(self, span: Span, key: str) -> Curve:
         """The closed form over whole steps."""
@@ -130,25 +110,15 @@ class Cyclic(Schedule):
 
     takes_warmup = False
 
-    base_lr: float | None = None
-    max_lr: float | None = None
+    base_lr: float | None = at_least(0, None)
+    max_lr: float | None = at_least(0, None)
     step_size_up: Duration = 5
     step_size_down: Duration | None = None
-    mode: str = "triangular"
-    gamma: float = 1.0
+    mode: str = one_of(tuple(MODES), "triangular")
+    gamma: float = within(0, 1, 1.0, "(]")
     cycle_momentum: bool = True
-    base_momentum: float = 0.8
-    max_momentum: float = 0.9
-
-    def check(self, key: str) -> None:
-        """Raises ValueError for a parameter out of its range."""
-        Schedule.check(self, key)
-        for name, value in (("base_lr", self.base_lr), ("max_lr", self.max_lr)):
-            if value is not None:
-                require_lr(f"{key}.{name}", value)
-        require(self.mode in MODES, f"{key}.mode", self.mode, f"one of {', '.join(MODES)}")
-        require(0 < self.gamma <= 1, f"{key}.gamma", self.gamma, "in (0, 1]")
-        _check_momenta(key, self.base_momentum, self.max_momentum)
+    base_momentum: float = within(0, 1, 0.8, "[)")
+    max_momentum: float = within(0, 1, 0.9, "[)")
 
     def floor(self) -> float:
         """The foot of the triangles, where it is absolute."""

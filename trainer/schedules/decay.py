@@ -4,14 +4,11 @@ import itertools
 from bisect import bisect_right
 from dataclasses import field
 
+from trainer.options.marks import within
 from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
 from trainer.schedules.schedule import Curve, Schedule, schedule
 from trainer.schedules.span import Span
-
-
-def _check_gamma(key: str, gamma: float) -> None:
-    require(0 < gamma <= 1, f"{key}.gamma", gamma, "in (0, 1]")
 
 
 @schedule("constant")
@@ -37,12 +34,7 @@ class StepLR(Schedule):
     """
 
     step_size: Duration = 10
-    gamma: float = 0.1
-
-    def check(self, key: str) -> None:
-        """Raises ValueError for a gamma outside (0, 1]."""
-        Schedule.check(self, key)
-        _check_gamma(key, self.gamma)
+    gamma: float = within(0, 1, 0.1, "(]")
 
     def curve(self, span: Span, key: str) -> Curve:
         """The closed form over whole steps."""
@@ -67,12 +59,11 @@ class MultiStep(Schedule):
     """
 
     milestones: list[Duration] = field(default_factory=lambda: list[Duration]([15, 25]))
-    gamma: float = 0.1
+    gamma: float = within(0, 1, 0.1, "(]")
 
     def check(self, key: str) -> None:
-        """Raises ValueError for a gamma outside (0, 1] or no milestone."""
+        """Raises ValueError for no milestone."""
         Schedule.check(self, key)
-        _check_gamma(key, self.gamma)
         require(len(self.milestones) > 0, f"{key}.milestones", [], "a list of at least one")
 
     def curve(self, span: Span, key: str) -> Curve:
@@ -103,13 +94,8 @@ class Exponential(Schedule):
     Source: torch.optim.lr_scheduler.ExponentialLR, which it equals at whole epochs.
     """
 
-    gamma: float = 0.9
+    gamma: float = within(0, 1, 0.9, "(]")
     every: Duration = 1
-
-    def check(self, key: str) -> None:
-        """Raises ValueError for a gamma outside (0, 1]."""
-        Schedule.check(self, key)
-        _check_gamma(key, self.gamma)
 
     def curve(self, span: Span, key: str) -> Curve:
         """The closed form over whole steps."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from trainer.options.marks import one_of, within
 from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
 from trainer.schedules.schedule import Curve, Schedule, schedule
@@ -45,17 +46,9 @@ class WSD(Schedule):
     warmup: Duration = "10%"
     stable: Duration | None = None
     decay: Duration = "20%"
-    warmup_shape: str = "linear"
-    decay_shape: str = "linear"
-    min_factor: float = 0.0
-
-    def check(self, key: str) -> None:
-        """Raises ValueError for an unknown shape or a floor above the base."""
-        Schedule.check(self, key)
-        shapes = f"one of {', '.join(RISES)}"
-        require(self.warmup_shape in RISES, f"{key}.warmup_shape", self.warmup_shape, shapes)
-        require(self.decay_shape in FALLS, f"{key}.decay_shape", self.decay_shape, shapes)
-        require(0 <= self.min_factor <= 1, f"{key}.min_factor", self.min_factor, "in [0, 1]")
+    warmup_shape: str = one_of(tuple(RISES), "linear")
+    decay_shape: str = one_of(tuple(FALLS), "linear")
+    min_factor: float = within(0, 1, 0.0)
 
     def curve(self, span: Span, key: str) -> Curve:
         """The closed form over whole steps."""

@@ -2,7 +2,7 @@
 
 import math
 
-from trainer.options.ranges import require
+from trainer.options.marks import at_least
 from trainer.schedules.durations import Duration
 from trainer.schedules.schedule import Curve, Schedule, schedule
 from trainer.schedules.span import Span
@@ -49,13 +49,8 @@ class Noam(Schedule):
 
     takes_warmup = False
 
-    d_model: int = 512
+    d_model: int = at_least(1, 512)
     warmup: Duration = "4000 steps"
-
-    def check(self, key: str) -> None:
-        """Raises ValueError for a width below 1."""
-        Schedule.check(self, key)
-        require(self.d_model >= 1, f"{key}.d_model", self.d_model, "at least 1")
 
     def curve(self, span: Span, key: str) -> Curve:
         """The closed form over whole steps."""

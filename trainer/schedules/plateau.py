@@ -4,7 +4,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping
 
-from trainer.options.ranges import require, require_lr
+from trainer.options.marks import at_least, one_of, within
 from trainer.schedules.plateau_state import PlateauState, PlateauTracker
 from trainer.schedules.schedule import Curve, Schedule, schedule
 from trainer.schedules.span import Span
@@ -33,29 +33,15 @@ class Plateau(Schedule):
     Source: torch.optim.lr_scheduler.ReduceLROnPlateau, whose arithmetic it repeats to the bit.
     """
 
-    mode: str = "min"
-    factor: float = 0.1
-    patience: int = 10
-    threshold: float = 1e-4
-    threshold_mode: str = "rel"
-    cooldown: int = 0
-    min_lr: float = 0.0
-    eps: float = 1e-8
+    mode: str = one_of(("min", "max"), "min")
+    factor: float = within(0, 1, 0.1, "()")
+    patience: int = at_least(0, 10)
+    threshold: float = at_least(0, 1e-4)
+    threshold_mode: str = one_of(("rel", "abs"), "rel")
+    cooldown: int = at_least(0, 0)
+    min_lr: float = at_least(0, 0.0)
+    eps: float = at_least(0, 1e-8)
     monitor: str = "auto"
-
-    def check(self, key: str) -> None:
-        """Raises ValueError for a parameter out of its range."""
-        Schedule.check(self, key)
-        require(self.mode in ("min", "max"), f"{key}.mode", self.mode, "min or max")
-        require(0 < self.factor < 1, f"{key}.factor", self.factor, "in (0, 1)")
-        require(self.patience >= 0, f"{key}.patience", self.patience, "at least 0")
-        require(self.cooldown >= 0, f"{key}.cooldown", self.cooldown, "at least 0")
-        rel_or_abs = self.threshold_mode in ("rel", "abs")
-        require(rel_or_abs, f"{key}.threshold_mode", self.threshold_mode, "rel or abs")
-        threshold_ok = math.isfinite(self.threshold) and self.threshold >= 0
-        require(threshold_ok, f"{key}.threshold", self.threshold, "a finite number, at least 0")
-        require_lr(f"{key}.min_lr", self.min_lr)
-        require_lr(f"{key}.eps", self.eps)
 
     def floor(self) -> float:
         """The LR below which nothing is reduced."""

@@ -6,6 +6,7 @@ from typing import ClassVar, TypeVar
 
 from typing_extensions import dataclass_transform
 
+from trainer.options.marks import check, one_of
 from trainer.options.registry import register
 from trainer.schedules.plateau_state import PlateauState, PlateauTracker
 from trainer.schedules.span import Notes, Span
@@ -30,12 +31,11 @@ class Schedule:
     takes_warmup: ClassVar[bool] = True  # whether `warmup_<name>` makes sense
 
     name: str = "?"
-    interval: str = "step"
+    interval: str = one_of(INTERVALS, "step")
 
     def check(self, key: str) -> None:
         """Raises ValueError, naming the key below `key`, for a value out of its range."""
-        if self.interval not in INTERVALS:
-            raise ValueError(f"{key}.interval={self.interval}: must be step or epoch")
+        check(self, key)
 
     def curve(self, span: Span, key: str) -> Curve:
         """The schedule over `span`, smooth; `interval` is applied by `resolve`."""

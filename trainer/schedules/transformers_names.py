@@ -239,7 +239,7 @@ class _Plateau(Plateau):
     """With every value that torch takes, such as a factor of 0."""
 
     def check(self, key: str) -> None:
-        Schedule.check(self, key)
+        pass
 
 
 @dataclass(slots=True, kw_only=True)

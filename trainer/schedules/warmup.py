@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from omegaconf import MISSING
 
+from trainer.options.marks import one_of, within
 from trainer.options.ranges import require
 from trainer.schedules.durations import Duration
 from trainer.schedules.schedule import Curve, Schedule, refuse_momentum, schedule
@@ -41,19 +42,14 @@ class Warmup(Schedule):
     takes_warmup = False
 
     warmup: Duration = "10%"
-    start_factor: float = 0.025
-    shape: str = "linear"
-    clock: str = "after"
+    start_factor: float = within(0, 1, 0.025)
+    shape: str = one_of(tuple(SHAPES), "linear")
+    clock: str = one_of(("after", "absolute"), "after")
     after: Schedule = MISSING
 
     def check(self, key: str) -> None:
         """Raises ValueError for a parameter out of its range, here or in the inner schedule."""
         Schedule.check(self, key)
-        require(self.shape in SHAPES, f"{key}.shape", self.shape, f"one of {', '.join(SHAPES)}")
-        require(
-            self.clock in ("after", "absolute"), f"{key}.clock", self.clock, "after or absolute"
-        )
-        require(0 <= self.start_factor <= 1, f"{key}.start_factor", self.start_factor, "in [0, 1]")
         if self.shape == "exponential":
             positive = self.start_factor > 0
             require(positive, f"{key}.start_factor", self.start_factor, "above 0 if exponential")

@@ -1,0 +1,80 @@
+"""Marks on fields: the range of a value, checked in one place and shown by `--help`."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+RANGE = "range"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a value may be.
+
+    Attributes:
+        text: In words, behind "must be".
+        holds: Whether a value is such a one.
+    """
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+def marked(default: Any, text: str, holds: Callable[[Any], bool]) -> Any:
+    """A field with a default whose values must be `text`."""
+    return dataclasses.field(default=default, metadata={RANGE: Range(text, holds)})
+
+
+def above(low: float, default: float | None) -> Any:
+    """A field whose values are finite and above `low`."""
+    text = f"a finite number above {low:g}"
+    return marked(default, text, lambda value: math.isfinite(value) and value > low)
+
+
+def at_least(low: float, default: float | None) -> Any:
+    """A field whose values are finite and at least `low`."""
+    text = f"at least {low:g}"
+    return marked(default, text, lambda value: math.isfinite(value) and value >= low)
+
+
+def within(low: float, high: float, default: float | None, ends: str = "[]") -> Any:
+    """A field whose values lie between two numbers; `ends` says whether these belong to it."""
+
+    def holds(value: float) -> bool:
+        left = low <= value if ends[0] == "[" else low < value
+        return left and (value <= high if ends[1] == "]" else value < high)
+
+    return marked(default, f"in {ends[0]}{low:g}, {high:g}{ends[1]}", holds)
+
+
+def between(low: int, high: int, default: int) -> Any:
+    """A field of whole numbers from `low` to `high`."""
+    return marked(default, f"in {low}..{high}", lambda value: low <= value <= high)
+
+
+def one_of(choices: Sequence[str], default: str) -> Any:
+    """A field of names."""
+    return marked(default, f"one of {', '.join(choices)}", lambda value: value in choices)
+
+
+def range_of(field: "dataclasses.Field[Any]") -> str | None:
+    """What a field's values must be, in words; None: it has no mark."""
+    mark = field.metadata.get(RANGE)
+    return None if mark is None else mark.text + (", or null" if field.default is None else "")
+
+
+def check(option: Any, key: str = "") -> None:
+    """Raises ValueError, with key, value and range, for the first value out of its range.
+
+    Args:
+        option: A dataclass; null where that is the default is always in range.
+        key: Where it stands; empty: at the top.
+    """
+    for field in dataclasses.fields(option):
+        value, mark = getattr(option, field.name), field.metadata.get(RANGE)
+        optional = value is None and field.default is None
+        if mark is not None and not optional and not mark.holds(value):
+            place = f"{key}.{field.name}" if key else field.name
+            raise ValueError(f"{place}={value}: must be {range_of(field)}")
