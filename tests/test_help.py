@@ -21,9 +21,9 @@ OPTIONS = [Config, CheckpointOptions, EarlyStoppingOptions, LogOptions,
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.__name__)
 def test_every_field_has_a_line(option: type) -> None:
-    said = docs.fields(option)
+    texts = docs.fields(option)
     assert docs.title(option)
-    assert all(said[field.name] for field in dataclasses.fields(option))
+    assert all(texts[field.name] for field in dataclasses.fields(option))
 
 
 def test_the_page_lists_commands_and_keys(capsys: pytest.CaptureFixture[str]) -> None:

@@ -465,7 +465,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sweep_stands_for_its_best_run(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main([str(sweep), "--split", "train"]) == 0
     out = capsys.readouterr().out
-    note = "note: best of 2 finished runs by test/accuracy: 1, "
+    note = "note: best of 2 finished runs by test/accuracy: job 1, "
     assert note in out
     assert "; 1 more is not done" in out
     assert (sweep / "1" / "evaluation" / "train_best" / "confusion.png").exists()

@@ -99,7 +99,7 @@ def _option(group: str, choice: str) -> list[str]:
 
 def _keys(place: str, option: type[Any]) -> Iterator[str]:
     """Key, default and text of each field; the text goes on in lines of its own."""
-    said = docs.fields(option)
+    texts = docs.fields(option)
     for field in dataclasses.fields(option):
         missing = field.default is dataclasses.MISSING
         group = field.name in GROUP_NAMES
@@ -112,7 +112,7 @@ def _keys(place: str, option: type[Any]) -> Iterator[str]:
             continue
         allowed = range_of(field)
         head = f"  {place}{field.name} = {_written(value)}" + (f"   ({allowed})" if allowed else "")
-        words = textwrap.wrap(said.get(field.name, ""), 92)
+        words = textwrap.wrap(texts.get(field.name, ""), 92)
         yield "\n".join([head, *(f"      {line}" for line in words)])
 
 

@@ -1,4 +1,4 @@
-"""One evaluation of a trained model, from its data to what is said about it."""
+"""One evaluation of a trained model, from its data to what is printed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Evaluated:
         }
 
     def lines(self) -> list[str]:
-        """What is said on the screen."""
+        """The lines for the screen."""
         scores, values = self.scores, record.entries(self.scores)
         lines = [
             self.trained.title(),

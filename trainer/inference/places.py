@@ -108,7 +108,7 @@ def _best_job(sweep: Path) -> tuple[Path, str]:
     folder = max(values, key=lambda each: sign * values[each])
     open_ones = len(summaries) - len(best)
     return folder, (
-        f"best of {len(best)} finished runs by {metric}: {folder.name}, "
+        f"best of {len(best)} finished runs by {metric}: job {folder.name}, "
         f"{_shown(metric, values[folder])}"
         + (f"; {open_ones} more {'is' if open_ones == 1 else 'are'} not done" if open_ones else "")
     )

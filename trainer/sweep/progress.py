@@ -100,7 +100,7 @@ class SweepWatch:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Ends it: what happened last has been said."""
+        """Ends it; what happened last has been printed."""
         self._end.set()
         self._thread.join()
         self._look()

@@ -60,7 +60,7 @@ def prepare(config: Config, resumed: checkpoint.Checkpoint | None, peers: Peers 
 def capture(run: Run) -> None:
     """Captures the CUDA graphs of a run that is to have some, or gives it the eager engine.
 
-    Before a word is said of the run: it says which engine trains it.
+    Comes before the run is announced, which names the engine.
 
     Raises:
         ValueError: If a graph cannot be captured and `engine=graph` asks for it.

@@ -51,7 +51,7 @@ class Ranks:
         """
         while (plan := self._next_plan()) is not None and "code" not in plan:
             folder = Path(plan["folder"])
-            plugins.load(plan["config"]["plugins"])  # as the first process was told
+            plugins.load(plan["config"]["plugins"])  # the first process's own
             config = to_object(read_saved(plan["config"], folder))
             try:
                 with self._joined(config) as peers:
