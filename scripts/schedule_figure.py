@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trainer.cli.plot import save
-from trainer.config.overrides import compose_run, options
+from trainer.config.choices import options
+from trainer.config.overrides import compose_run
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 # Settings that show what an option does within 30 epochs.

@@ -27,8 +27,10 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from trainer import __main__ as train_command
 from trainer import checkpoints, find_lr, preview
 from trainer.__main__ import main as trainer_main
+from trainer.config.choices import GROUP_NAMES
 from trainer.config.fields import Config
-from trainer.config.overrides import GROUP_NAMES, compose_run, jobs, parse, quoted
+from trainer.config.overrides import compose_run, jobs, parse
+from trainer.config.quoting import quoted
 from trainer.inference.places import resolve
 from trainer.inference.settings import use_values
 from trainer.schedules.options import OPTIONS

@@ -12,7 +12,8 @@ import pytest
 from processes import TINY, train
 
 from trainer.__main__ import main
-from trainer.config.overrides import compose_run, jobs, parse, quote, quoted
+from trainer.config.overrides import compose_run, jobs, parse
+from trainer.config.quoting import quote, quoted
 from trainer.sweep import __main__ as sweep
 
 MISTAKES = [

@@ -2,7 +2,8 @@
 
 import pytest
 
-from trainer.config.overrides import compose_run, quoted
+from trainer.config.overrides import compose_run
+from trainer.config.quoting import quoted
 from trainer.schedules import Plateau
 from trainer.schedules.linter import lint
 

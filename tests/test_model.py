@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.models import resnet18
 from torchvision.models.vgg import cfgs, make_layers
 
-from trainer.config.overrides import options
+from trainer.config.choices import options
 from trainer.models.build import parameters_of
 from trainer.models.cifar_vgg import BLOCKS
 from trainer.models.options import OPTIONS, VGG, VGGBN, ResNet18

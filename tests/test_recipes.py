@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from trainer.config.choices import options
 from trainer.config.fields import Config
-from trainer.config.overrides import compose_run, options
+from trainer.config.overrides import compose_run
 from trainer.schedules import Cosine, MultiStep, StepLR, Warmup
 
 EPOCHS = 30

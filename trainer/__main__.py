@@ -16,8 +16,10 @@ from trainer.cli import console
 from trainer.cli.command import FULL_ERROR, framed, leave, show
 from trainer.cli.launch import Launch
 from trainer.config import help_text
+from trainer.config.choices import load_plugins, with_config_dir
 from trainer.config.fields import CONF, register
-from trainer.config.overrides import load_plugins, parse, quoted, with_config_dir
+from trainer.config.overrides import parse
+from trainer.config.quoting import quoted
 from trainer.sweep import launchers
 from trainer.sweep import start as sweep_start
 from trainer.sweep.progress import carry_out_sweep

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.cli import console
 from trainer.cli.command import Parser, framed, leave, show
+from trainer.config.choices import with_config_dir
 from trainer.config.fields import Config
-from trainer.config.overrides import compose_run, parse, quoted, with_config_dir
+from trainer.config.overrides import compose_run, parse
+from trainer.config.quoting import quoted
 from trainer.storage import files, folders
 from trainer.training import start
 

@@ -17,8 +17,10 @@ from typing import Any
 
 from trainer.cli import terminal_plot
 from trainer.cli.command import Parser, framed, leave, show
+from trainer.config.choices import with_config_dir
 from trainer.config.fields import Config
-from trainer.config.overrides import compose_run, jobs, parse, quoted, with_config_dir
+from trainer.config.overrides import compose_run, jobs, parse
+from trainer.config.quoting import quoted
 from trainer.schedules.linter import lint
 from trainer.schedules.schedule import ResolvedSchedule
 from trainer.storage import files

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.wanted import Wanted
-from trainer.config.overrides import quote
+from trainer.config.quoting import quote
 
 
 def train(wanted: Wanted, folder: Path) -> int:

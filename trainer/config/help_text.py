@@ -7,16 +7,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from trainer.config.choices import GROUP_NAMES, load_plugins, options, with_config_dir
 from trainer.config.fields import GROUPS, Config
-from trainer.config.overrides import (
-    GROUP_NAMES,
-    compose_run,
-    load_plugins,
-    options,
-    parse,
-    quoted,
-    with_config_dir,
-)
+from trainer.config.overrides import compose_run, parse
+from trainer.config.quoting import quoted
 from trainer.config.run_options import CheckpointOptions, EarlyStoppingOptions, LogOptions
 from trainer.options import docs
 from trainer.options.marks import range_of

@@ -2,11 +2,9 @@
 
 import functools
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -16,42 +14,16 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from trainer.config.choices import GROUP_NAMES, SEARCHPATH, load_plugins, options, searched
 from trainer.config.fields import CONF, GROUPS, Config, register, warmed_up
+from trainer.config.quoting import quote
 from trainer.config.saved import to_object
-from trainer.options import plugins
 from trainer.options.keys import flat, near
 
-GROUP_NAMES = (*GROUPS, "experiment", "search")
-PATH_KEYS = re.compile(
-    r"\+{0,2}(resume|init|name|data\.root|data\.url|hydra\.(run|sweep)\.dir|(.+\.)?formula)"
-)
-SEARCHPATH = "hydra.searchpath"
-SWEPT_KEYS = ("init", "name")  # a comma in these separates the values of a sweep
 COMMANDS = (
     *("preview", "checkpoints", "verify_resume", "report", "sweep"),
     *("evaluate", "predict", "export", "find_lr"),
 )
-
-
-def quoted(argument: str) -> str:
-    """An override whose value, if it is a path or a formula, Hydra's grammar cannot misread."""
-    key, equals, value = argument.partition("=")
-    if key == "plugins" and value and value[0] not in "['\"":
-        return f"plugins=[{value}]"
-    if not equals or not PATH_KEYS.fullmatch(key) or value in ("", "null", "auto"):
-        return argument
-    if key in SWEPT_KEYS and "," in value and " " not in value:
-        return argument
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        return argument
-    return f"{key}={quote(value)}"
-
-
-def quote(value: str) -> str:
-    """A string as Hydra's grammar takes it literally."""
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
-    trailing = len(escaped) - len(escaped.rstrip("\\"))
-    return f"'{escaped}{chr(92) * trailing}'"
 
 
 def parse(arguments: Sequence[str]) -> list[Override]:
@@ -143,7 +115,7 @@ def compose_run(arguments: Sequence[str], number: int = 0) -> Composed:
     load_plugins(overrides)
     for override in overrides:
         _check_form(override)
-    folders = _searched(overrides)
+    folders = searched(overrides)
     groups = [o for o in overrides if _is_group(o)]
     for override in groups:
         _check_option(override, folders)
@@ -254,79 +226,6 @@ def _of_another_option(key: str, groups: tuple[str, ...]) -> str | None:
 
 def _has(names: Sequence[str]) -> str:
     return "has" if len(names) == 1 else "have"
-
-
-def options(group: str, folders: Sequence[Path] = ()) -> list[str]:
-    """What `<group>=` may name: files of `conf/` and of other folders, and what is registered."""
-    found = {name: None for folder in (CONF, *folders) for name in _files(folder / group)}
-    more = [*GROUPS.get(group, ()), *(warmed_up() if group == "scheduler" else ())]
-    hidden = {"warmup"}  # needs its `after`: warmup_<name> has it
-    return sorted(found | {name: None for name in more if name not in hidden})
-
-
-def _files(folder: Path) -> list[str]:
-    files = folder.glob("**/*.yaml")
-    return [file.relative_to(folder).with_suffix("").as_posix() for file in files]
-
-
-def with_config_dir(arguments: Sequence[str]) -> list[str]:
-    """Arguments with `--config-dir FOLDER` as the override that says the same.
-
-    Raises:
-        ValueError: If it names no folder.
-    """
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        flag, equals, folder = word.partition("=")
-        if flag not in ("--config-dir", "-cd"):
-            rest.append(word)
-            continue
-        place = Path(folder if equals else next(words, "")).expanduser().absolute()
-        if not (folder or not equals) or not place.is_dir():
-            raise ValueError(f"{word}: there is no folder {place}")
-        rest.append(f"{SEARCHPATH}=[{quote(f'file://{place}')}]")
-    return rest
-
-
-def _searched(overrides: Sequence[Override]) -> list[Path]:
-    """The folders that `hydra.searchpath` adds to `conf/`.
-
-    Raises:
-        ValueError: If one is not there: Hydra would go on without it.
-    """
-    folders: list[Path] = []
-    for override in overrides:
-        value = override.value() if override.key_or_group == SEARCHPATH else []
-        for place in value if isinstance(value, list) else [value]:
-            folder = Path(str(place).removeprefix("file://")).expanduser()
-            if not str(place).startswith("pkg://") and not folder.is_dir():
-                raise ValueError(f"{override.input_line}: there is no folder {folder}")
-            folders.append(folder)
-    return folders
-
-
-def load_plugins(overrides: Sequence[Override]) -> None:
-    """Imports the plugins that a command line names, or the experiment that it chooses.
-
-    The experiment's own YAML is looked at before anything is composed: it may choose an option that
-    its plugin registers.
-
-    Raises:
-        ValueError: If one cannot be imported.
-    """
-    names: list[str] = []
-    for override in overrides:
-        if override.key_or_group == "plugins" and override.value() is not None:
-            value = override.value()
-            names += map(str, value) if isinstance(value, list) else str(value).split(",")
-        if override.key_or_group == "experiment" and not override.is_sweep_override():
-            for folder in (CONF, *_searched(overrides)):
-                file = folder / "experiment" / f"{override.value()}.yaml"
-                if file.is_file():
-                    values: Any = OmegaConf.load(file)
-                    names += map(str, values.get("plugins") or [])
-    plugins.load(names)
 
 
 def given(overrides: Sequence[Override], key: str) -> bool:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, cast
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
+from trainer.config.choices import GROUP_NAMES
 from trainer.config.fields import Config
-from trainer.config.overrides import GROUP_NAMES
 from trainer.config.saved import put, read_saved, to_object
 from trainer.options.keys import flat, near
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from torch import nn
 
 from trainer.cli.signals import Stopped
-from trainer.config.overrides import load_plugins, parse, quoted, with_config_dir
+from trainer.config.choices import load_plugins, with_config_dir
+from trainer.config.overrides import parse
+from trainer.config.quoting import quoted
 from trainer.inference.places import resolve
 from trainer.inference.trained import load_trained
 from trainer.storage import run_folder

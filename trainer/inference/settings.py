@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from trainer.config.overrides import parse, quoted
+from trainer.config.overrides import parse
+from trainer.config.quoting import quoted
 from trainer.options import plugins
 from trainer.options.keys import near
 

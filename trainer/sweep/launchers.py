@@ -9,8 +9,8 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from trainer.cli.launch import Launch
+from trainer.config.choices import options
 from trainer.config.fields import Config
-from trainer.config.overrides import options
 
 # What comes with the extra `sweep`: option, and the module that must be there.
 PLUGINS = {
