@@ -29,6 +29,8 @@ drawn = settings(max_examples=60, deadline=None, derandomize=True, database=None
         ("300 steps", Fraction(300), "steps"),
         ("1 step", Fraction(1), "steps"),
         ("300steps", Fraction(300), "steps"),
+        ("300 updates", Fraction(300), "steps"),
+        ("1 update", Fraction(1), "steps"),
         ("10%", Fraction(10), "%"),
         (" 2.5 % ", Fraction(5, 2), "%"),
     ],

@@ -542,3 +542,11 @@ def test_importing_and_resolving_schedules_needs_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert shown.stdout.split() == ["False", "True"]
+
+
+def test_a_formula_takes_the_letters_of_the_documentation() -> None:
+    long = Formula(formula="0.5*(1+cos(pi*t/total))").resolve(10, 100)
+    short = Formula(formula="0.5*(1+cos(pi*k/T)) * E/steps_per_epoch").resolve(10, 100)
+    assert [short.lr(k, 0.1) for k in range(110)] == pytest.approx(
+        [long.lr(k, 0.1) for k in range(110)], abs=1e-15
+    )
