@@ -21,6 +21,7 @@ from trainer.schedules import (
     Constant,
     Cosine,
     Exponential,
+    Formula,
     MultiStep,
     Plateau,
     Schedule,
