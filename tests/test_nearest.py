@@ -26,7 +26,7 @@ from trainer.options.keys import nearest
     ],
 )
 def test_a_name_leads_to_ours(arguments: str, expected: str) -> None:
-    with pytest.raises(ValueError, match="there is no|has no") as raised:
+    with pytest.raises(ValueError, match=r"there is no|has no") as raised:
         compose_run(arguments.split())
     line = str(raised.value)
     assert line.endswith(expected)
