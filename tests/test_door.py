@@ -167,7 +167,7 @@ def test_a_folder_of_another_run_is_refused_and_untouched(tmp_path: Path) -> Non
     train([*TINY, "epochs=1", "hydra.run.dir=run"], tmp_path)
     before = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
     refused = train([*TINY, "epochs=2", "hydra.run.dir=run"], tmp_path, expect=2)
-    assert "hydra.run.dir=run: belongs to another run; resume=" in refused.err
+    assert "hydra.run.dir=run: belongs to another run; python -m trainer resume=" in refused.err
     after = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
     assert before == after
 

@@ -1,8 +1,5 @@
 """How numbers are written for a reader: one way everywhere."""
 
-import shlex
-from pathlib import Path
-
 
 def count(number: int, what: str, plural: str = "") -> str:
     """`1 seed`, `3 seeds`, `11,700 steps`."""
@@ -12,8 +9,3 @@ def count(number: int, what: str, plural: str = "") -> str:
 def percent(share: float, digits: int = 2) -> str:
     """A fraction as `87.38 %`."""
     return f"{100 * share:.{digits}f} %"
-
-
-def resume_command(folder: Path) -> str:
-    """What to paste to go on with a run."""
-    return f"python -m trainer {shlex.quote(f'resume={folder}')}"

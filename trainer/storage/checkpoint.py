@@ -209,7 +209,8 @@ def _older(place: Path) -> str:
                 load(path)
             except (files.DamagedFile, ValueError):
                 continue
-            return f"; {path} is whole: resume={place.parent.parent} takes the newest whole one"
+            command = run_folder.resume_command(place.parent.parent)
+            return f"; {path} is whole: {command} takes the newest whole one"
     return ""
 
 

@@ -65,10 +65,8 @@ def reserve(folder: Path, key: str, *, explicit: bool, locks: contextlib.ExitSta
 def _taken(folder: Path) -> str | None:
     """Why a folder cannot be a new run's; None: it can."""
     if run_folder.belongs_to_a_run(folder):
-        return (
-            f"belongs to another run; resume={folder} goes on with it, another folder starts a "
-            "new one"
-        )
+        command = run_folder.resume_command(folder)
+        return f"belongs to another run; {command} goes on with it, another folder starts a new one"
     if found := [name for name in run_folder.RESULTS if (folder / name).exists()]:
         return f"holds {', '.join(found)}, which a run would overwrite; choose another folder"
     return None

@@ -4,6 +4,7 @@ Reading never fails: a file may be half written, damaged or hostile, and `notes`
 """
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,8 @@ def events(run: Path) -> Path:
     """The folder that a run's event files lie in, or are to lie in."""
     named = next((run / TENSORBOARD).glob(f"*/{MARK}"), None)
     return run / TENSORBOARD if named is None else named.parent
+
+
+def resume_command(folder: Path) -> str:
+    """What to paste to go on with a run."""
+    return f"python -m trainer {shlex.quote(f'resume={folder}')}"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 from trainer.cli.console import log, one_line
-from trainer.cli.words import resume_command
 from trainer.storage import files, run_folder
+from trainer.storage.run_folder import resume_command
 from trainer.training.event_file import EventFile
 from trainer.training.history import History, public
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from trainer.cli import console
 from trainer.cli.console import log
-from trainer.cli.words import count, resume_command
+from trainer.cli.words import count
 from trainer.config.metrics import Task
 from trainer.storage import checkpoint, run_folder
+from trainer.storage.run_folder import resume_command
 from trainer.training import summary
 from trainer.training.checkpoint_thread import CheckpointThread
 from trainer.training.logs import Logs

@@ -7,9 +7,10 @@ import torch
 
 from trainer.cli.console import FILE_ONLY, log, logging_to, one_line, silent
 from trainer.cli.signals import Stopped, StopRequest, stop_requests
-from trainer.cli.words import count, resume_command
+from trainer.cli.words import count
 from trainer.config.fields import Config
 from trainer.storage import checkpoint, files, run_folder
+from trainer.storage.run_folder import resume_command
 from trainer.training import early_stopping, summary
 from trainer.training.device import causes, failure, out_of_memory
 from trainer.training.final_test import final_test

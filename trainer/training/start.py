@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from hydra.core.override_parser.types import Override
 
 from trainer.cli.launch import Launch
-from trainer.cli.words import resume_command
 from trainer.config.fields import Config
 from trainer.config.overrides import compose_run, given, with_folder
 from trainer.config.resumed import check_resumable, saved_config
 from trainer.storage import files, folders, run_folder
+from trainer.storage.run_folder import resume_command
 
 if TYPE_CHECKING:
     from trainer.storage.checkpoint import Checkpoint
