@@ -35,7 +35,7 @@ from trainer.storage.comparison import compare_runs
 from trainer.sweep import job_ledger, sweep_jobs
 from trainer.training.attempt import attempt
 
-DOCS = (Path(__file__).parent.parent / "docs" / "use.md").read_text()
+DOCS = (Path(__file__).parents[2] / "docs" / "use.md").read_text()
 TWO = [*TINY, "epochs=2", "log.progress=none", "scheduler=constant"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["data=synthetic", "data.train_images=256", "data.test_images=64", "batch_size=64"]
 SMALL += ["epochs=2", "device=cpu"]
 NAMES = ["vgg_constant", "vgg_exponential"]

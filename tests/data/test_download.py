@@ -173,7 +173,7 @@ class Client:
             [sys.executable, "-c", CHILD, *arguments],
             stderr=stderr,
             text=True,
-            cwd=Path(__file__).parent.parent,
+            cwd=Path(__file__).parents[2],
         )
 
 

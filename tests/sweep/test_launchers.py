@@ -20,7 +20,7 @@ from trainer.__main__ import main
 from trainer.config.overrides import compose_run
 from trainer.sweep.launchers import fitted
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LONG = "epochs=2000"
 
 

@@ -21,7 +21,7 @@ from trainer.sweep import __main__, job_ledger, job_process, same_sweep, sweep_p
 from trainer.sweep.progress import SweepWatch
 from trainer.training.attempt import Outcome
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LINEAR = ["experiment=linear_regression", "device=cpu", "epochs=3"]
 JOBS = [*TINY, "epochs=2", "-m", "seed=3,4,5", "hydra.sweep.dir=sweep"]
 

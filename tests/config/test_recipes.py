@@ -15,7 +15,7 @@ from trainer.schedules import Cosine, MultiStep, StepLR, Warmup
 EPOCHS = 30
 WARM = 5
 OTHERS = {"vgg_bn", "vgg16_bn", "resnet18", "vgg_noam"}
-# tests/test_regression.py holds their LRs.
+# tests/data/test_regression.py holds their LRs.
 REGRESSIONS = {f"linear_regression{v}" for v in ("", "_exponential", "_cosine", "_plateau")}
 
 

@@ -534,7 +534,7 @@ def test_a_note_is_made_once_however_often_the_length_changes() -> None:
 
 
 def test_the_figure_of_the_documentation_is_drawn_by_its_script(tmp_path: Path) -> None:
-    scripts = Path(__file__).parent.parent / "scripts"
+    scripts = Path(__file__).parents[2] / "scripts"
     module = runpy.run_path(str(scripts / "horizon_figure.py"))
     assert module["main"](tmp_path / "horizon.png") == 0
     assert (tmp_path / "horizon.png").read_bytes().startswith(b"\x89PNG")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from processes import TINY, train
 
-PACKAGE = Path(__file__).parent.parent / "trainer"
+PACKAGE = Path(__file__).parents[2] / "trainer"
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ CASES = [
     (place, number)
     for count, place in enumerate(PLACES)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
-    # kills at each call are tests/test_faults.py's; all three share the place's code here
+    # kills at each call are tests/resume/test_faults.py's; all three share the place's code here
     if EVERY or number == ALTERNATELY[count % len(ALTERNATELY)]
 ]
 

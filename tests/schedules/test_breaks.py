@@ -1,6 +1,6 @@
 """Every schedule, broken at every boundary, goes on with the very same floats.
 
-`python tests/test_breaks.py` prints how many combinations were compared.
+`python tests/schedules/test_breaks.py` prints how many combinations were compared.
 """
 
 import io
@@ -202,7 +202,7 @@ def test_a_break_into_a_new_process_goes_on_with_the_same_floats(tmp_path: Path)
         "    optimizer.load_state_dict(states[0]); schedule.load_state_dict(states[1])\n"
         "    print([[x.hex() for x in row] for row in t.run(optimizer, schedule, t.UPDATES)])\n"
     )
-    paths = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {paths}\n{code}", *chosen],
         cwd=tmp_path,

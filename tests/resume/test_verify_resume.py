@@ -10,7 +10,7 @@ from processes import TINY
 
 from trainer import verify_resume
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RUN = [*TINY, "data.train_images=400", "epochs=3"]
 
 

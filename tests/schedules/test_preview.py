@@ -90,7 +90,7 @@ def test_metrics_that_are_no_file_are_refused_at_once(
     done = subprocess.run(
         limited,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         timeout=30,

@@ -12,7 +12,7 @@ from processes import TINY, Trainer, train
 
 from trainer.cli.signals import Stopped, stop_requests
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -16,7 +16,7 @@ from teams import team
 
 from trainer.storage import run_folder
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 RUN = [
     "data=synthetic", "device=cpu", "data.train_images=240", "data.test_images=40",
     "batch_size=24", "epochs=6", "log.every_steps=2", "amp=none", "optimizer.lr=0.1",

@@ -14,7 +14,7 @@ import pytest
 
 from trainer.options import plugins
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PARTS = """
 from torch import nn
 import torch

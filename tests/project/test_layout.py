@@ -10,7 +10,7 @@ import pytest
 
 from trainer.storage import run_folder
 
-PACKAGE = Path(__file__).parent.parent / "trainer"
+PACKAGE = Path(__file__).parents[2] / "trainer"
 PAGE = PACKAGE.parent / "docs" / "architecture.md"
 COMMANDS = {"__init__", "__main__", "preview", "find_lr", "evaluate", "predict", "export",
             "checkpoints", "verify_resume"}  # fmt: skip
@@ -108,13 +108,13 @@ def tree() -> str:
 
 
 def page_with_tree() -> str:
-    head, fence, _ = PAGE.read_text().rpartition("<!-- python tests/test_layout.py")
+    head, fence, _ = PAGE.read_text().rpartition("<!-- python tests/project/test_layout.py")
     comment = f"{fence} writes this from the first line of each file -->"
     return f"{head}{comment}\n```\n{tree()}\n```\n"
 
 
 def test_the_page_lists_every_file() -> None:
-    assert PAGE.read_text() == page_with_tree(), "python tests/test_layout.py writes it"
+    assert PAGE.read_text() == page_with_tree(), "python tests/project/test_layout.py writes it"
 
 
 @pytest.mark.parametrize(
