@@ -14,7 +14,7 @@ from studies.found import Finished
 from studies.training import first_row, train_first_epoch
 from studies.wanted import Wanted
 from trainer.config.fields import Config
-from trainer.config.saved import identity
+from trainer.config.sameness import identity
 from trainer.storage import files
 from trainer.storage.records import read_json, read_text
 from trainer.training import device

@@ -15,7 +15,7 @@ from trainer.config.run_options import CheckpointOptions, EarlyStoppingOptions, 
 from trainer.data import options as data_options
 from trainer.models import options as model_options
 from trainer.optimizers import options as optimizer_options
-from trainer.options.marks import above, at_least, check, marked, one_of, within
+from trainer.options.marks import above, asked, at_least, check, marked, one_of, where, within
 from trainer.options.ranges import require
 from trainer.schedules import options as schedule_options
 from trainer.schedules.horizon import CHOICES as HORIZON_CHOICES
@@ -76,14 +76,14 @@ class Config:
         log: What to show.
     """
 
-    name: str | None = None
-    epochs: int = at_least(1, 30)
+    name: str | None = where(None)
+    epochs: int = asked(at_least(1, 30))
     batch_size: int = at_least(1, 128)
     accumulate: int = at_least(1, 1)
     seed: int = marked(0, "in 0..2^63-1", lambda seed: 0 <= seed < 2**63)
-    device: str = marked("auto", "auto, cpu, cuda or cuda:N", _is_device)
-    amp: str = one_of(("auto", "none", "bf16", "fp16"), "auto")
-    engine: str = one_of(("auto", "eager", "graph"), "auto")
+    device: str = where(marked("auto", "auto, cpu, cuda or cuda:N", _is_device))
+    amp: str = asked(one_of(("auto", "none", "bf16", "fp16"), "auto"))
+    engine: str = where(one_of(("auto", "eager", "graph"), "auto"))
     deterministic: bool = True
     clip_norm: float | None = above(0, None)
     loss: str = one_of(tuple(TASKS), "cross_entropy")
@@ -92,11 +92,11 @@ class Config:
     ema: float | None = within(0, 1, None, "()")
     test_time_flip: bool = False
     evaluate_every: int = at_least(1, 1)
-    resume: str | None = None
-    init: str | None = None
-    on_horizon_change: str = one_of(("error", *HORIZON_CHOICES), "error")
-    on_process_change: str = one_of(("error", "continue"), "error")
-    plugins: list[str] = field(default_factory=list[str])
+    resume: str | None = where(None)
+    init: str | None = asked(None)
+    on_horizon_change: str = where(one_of(("error", *HORIZON_CHOICES), "error"))
+    on_process_change: str = where(one_of(("error", "continue"), "error"))
+    plugins: list[str] = where(field(default_factory=list[str]))  # noqa: RUF009
     data: data_options.DataOptions = MISSING
     model: model_options.ModelOptions = MISSING
     optimizer: optimizer_options.OptimizerOptions = MISSING

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trainer.options.marks import at_least, one_of
+from trainer.options.marks import asked, at_least, one_of, where
 
 
 @dataclass(kw_only=True)
@@ -17,9 +17,9 @@ class CheckpointOptions:
             validation set if there is one, else on the test set.
     """
 
-    every_epochs: int = at_least(1, 1)
-    every_steps: int | None = at_least(1, None)
-    keep_last: int = at_least(2, 2)
+    every_epochs: int = where(at_least(1, 1))
+    every_steps: int | None = where(at_least(1, None))
+    keep_last: int = where(at_least(2, 2))
     monitor: str = "auto"
 
 
@@ -33,8 +33,8 @@ class EarlyStoppingOptions:
         min_delta: What counts as an improvement is more than this, at least 0.
     """
 
-    patience: int | None = at_least(1, None)
-    min_delta: float = at_least(0, 0.0)
+    patience: int | None = asked(at_least(1, None))
+    min_delta: float = asked(at_least(0, 0.0))
 
 
 @dataclass(kw_only=True)
@@ -47,5 +47,5 @@ class LogOptions:
             lines elsewhere.
     """
 
-    every_steps: int = at_least(1, 50)
-    progress: str = one_of(("auto", "bar", "lines", "none"), "auto")
+    every_steps: int = where(at_least(1, 50))
+    progress: str = where(one_of(("auto", "bar", "lines", "none"), "auto"))

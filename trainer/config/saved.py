@@ -8,33 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainer.config.fields import GROUPS, Config
-from trainer.options.keys import flat
 from trainer.options.plugins import VARIABLE
 from trainer.schedules.schedule import Schedule
-
-# Keys that a resumed run may change: they decide where and how, not what is computed. The length
-# has a question of its own (`on_horizon_change`).
-RUNTIME = {
-    "name",
-    "epochs",
-    "device",
-    "amp",  # the precision that it led to is compared instead
-    "engine",  # likewise
-    "resume",
-    "init",
-    "on_horizon_change",
-    "early_stopping.patience",  # ends a run, as `epochs` does; the steps before it are the same
-    "early_stopping.min_delta",
-    "on_process_change",
-    "plugins",  # what they register is compared by its name and values
-    "data.root",
-    "data.download",
-    "data.url",
-    "data.loader",
-    "data.workers",
-}
-# Of these, what belongs to an experiment nevertheless: its end, its precision and where it starts.
-ASKED_FOR = {"epochs", "amp", "init", "early_stopping.patience", "early_stopping.min_delta"}
 
 
 def to_object(config: DictConfig) -> Config:
@@ -126,21 +101,3 @@ def _typed_option(
     if isinstance(values.get("after"), Mapping):
         node["after"] = _typed_option(f"{key}.after", options, values.pop("after"), plugins)
     return OmegaConf.merge(node, values)
-
-
-def identity(config: Config) -> dict[str, Any]:
-    """What a configuration computes, as a flat table: without keys that say where and how only."""
-    return {
-        key: value
-        for key, value in flat(config.to_dict()).items()
-        if key not in RUNTIME
-        # what is the best is kept: it cannot be chosen anew among weights that are gone
-        and (key == "checkpoint.monitor" or not key.startswith(("checkpoint.", "log.")))
-    }
-
-
-def experiment(config: Config) -> dict[str, Any]:
-    """What was asked for, as a flat table: `identity`, `ASKED_FOR` and the metric of the best."""
-    more = ASKED_FOR | {"checkpoint.monitor"}
-    asked = {key: value for key, value in flat(config.to_dict()).items() if key in more}
-    return identity(config) | asked

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from typing_extensions import dataclass_transform
 
-from trainer.options.marks import at_least, between, check, one_of
+from trainer.options.marks import at_least, between, check, one_of, where
 from trainer.options.registry import register
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class DataOptions:
     name: str = "?"
     train_size: int | None = at_least(1, None)
     val_size: int = at_least(0, 0)
-    loader: str = one_of(LOADERS, "device")
-    workers: int = at_least(0, 0)
+    loader: str = where(one_of(LOADERS, "device"))
+    workers: int = where(at_least(0, 0))
     drop_last: bool = True
 
     def available(self) -> int:
@@ -221,9 +221,9 @@ class Cifar10(ImageOptions):
     Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
     """
 
-    root: str = "data"
-    download: bool = True
-    url: str = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+    root: str = where("data")
+    download: bool = where(True)
+    url: str = where("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz")
 
     def available(self) -> int:
         """Training images in the whole data set."""

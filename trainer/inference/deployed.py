@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import trainer
-from trainer.config.saved import identity
+from trainer.config.sameness import identity
 from trainer.data.device_loader import MEAN, STD
 from trainer.inference.images import RULE, SIDE
 from trainer.inference.proof import Forward, largest_difference, sample

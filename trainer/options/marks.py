@@ -1,12 +1,16 @@
-"""Marks on fields: the range of a value, checked in one place and shown by `--help`."""
+"""Marks on fields: the range of a value, and what another value changes."""
 
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 RANGE = "range"
+CHANGES = "changes"  # what another value changes: the result, where nothing is said
+WHERE = "where"
+ASKED = "asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,28 @@ def between(low: int, high: int, default: int) -> Any:
 def one_of(choices: Sequence[str], default: str) -> Any:
     """A field of names."""
     return marked(default, f"one of {', '.join(choices)}", lambda value: value in choices)
+
+
+def where(field: Any) -> Any:
+    """A field, or a default, that says where and how a run is carried out, not what it computes.
+
+    A resumed run may change it, and reports do not tell runs apart by it.
+    """
+    return _changing(WHERE, field)
+
+
+def asked(field: Any) -> Any:
+    """A field, or a default, that tells experiments apart, but that a resumed run may change.
+
+    What the steps already made depend on is compared otherwise: by the length, the precision.
+    """
+    return _changing(ASKED, field)
+
+
+def _changing(what: str, field: Any) -> Any:
+    made = field if isinstance(field, dataclasses.Field) else dataclasses.field(default=field)
+    made.metadata = MappingProxyType({**made.metadata, CHANGES: what})
+    return made
 
 
 def range_of(field: "dataclasses.Field[Any]") -> str | None:

@@ -2,22 +2,16 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.config.saved import ASKED_FOR, RUNTIME
+from trainer.config.sameness import circumstances
 from trainer.report.runs import Run
 from trainer.storage.records import plain
 
-# Keys that say where and how a run is carried out, not what is computed; and the seed, over which
-# a group is averaged.
-NOT_COMPARED = (RUNTIME - ASKED_FOR) | {
-    "seed",
-    "data.sha256",
-    "precision",
-    "processes",
-}
+# The seed, over which a group is averaged, and what a run found rather than was asked for.
+NOT_ASKED = {"seed", "data.sha256", "precision", "processes"}
 # Groups whose option decides which keys there are.
 OPTIONS = ("data", "model", "optimizer", "scheduler")
 Key = tuple[tuple[str, str], ...]
@@ -48,7 +42,8 @@ def divide(runs: Sequence[Run]) -> Division:
     Args:
         runs: Those with a configuration, at least one.
     """
-    tables, notes = _completed([_compared(run.settings) for run in runs])
+    left_out = circumstances() | NOT_ASKED
+    tables, notes = _completed([_compared(run.settings, left_out) for run in runs])
     groups: dict[Key, list[Run]] = defaultdict(list)
     table_of: dict[Key, dict[str, str]] = {}
     for run, table in zip(runs, tables, strict=True):
@@ -66,12 +61,8 @@ def divide(runs: Sequence[Run]) -> Division:
     )
 
 
-def _compared(settings: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        key: written(value)
-        for key, value in settings.items()
-        if key not in NOT_COMPARED and not key.startswith(("checkpoint.", "log."))
-    }
+def _compared(settings: Mapping[str, Any], left_out: Container[str]) -> dict[str, str]:
+    return {key: written(value) for key, value in settings.items() if key not in left_out}
 
 
 def written(value: object) -> str:

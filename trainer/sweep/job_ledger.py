@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 from trainer.config.fields import Config
-from trainer.config.saved import experiment
+from trainer.config.sameness import experiment
 from trainer.options.keys import flat
 from trainer.storage import files, run_folder
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
-from trainer.config import fingerprint
+from trainer.config import sameness
 from trainer.config.fields import Config
 from trainer.data.build import Data
 from trainer.data.epoch_table import Augmentation, EpochTable
@@ -100,7 +100,7 @@ class Run:
 
     def fingerprint(self) -> dict[str, Any]:
         """What a continuation of this run must share with it."""
-        return fingerprint.of_run(
+        return sameness.fingerprint(
             self.config,
             precision=self.precision,
             data_sha256=self.data.sha256,
@@ -136,8 +136,8 @@ class Run:
             ValueError: If the checkpoint is of another run, or its LRs are not this schedule's.
         """
         state = resumed.state
-        saved = fingerprint.of_checkpoint(state)
-        fingerprint.check(
+        saved = sameness.saved_fingerprint(state)
+        sameness.check(
             saved,
             self.fingerprint(),
             resumed.path,
