@@ -1,6 +1,5 @@
 """`python -m trainer --help`: the commands, then each key with its default and what it does."""
 
-import dataclasses
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ from trainer.config.overrides import compose_run, parse
 from trainer.config.quoting import quoted
 from trainer.config.run_options import CheckpointOptions, EarlyStoppingOptions, LogOptions
 from trainer.options import docs
-from trainer.options.marks import range_of
 
 HEAD = """\
 Trains a network on CIFAR-10 under a learning-rate schedule.
@@ -93,21 +91,11 @@ def _option(group: str, choice: str) -> list[str]:
 
 def _keys(place: str, option: type[Any]) -> Iterator[str]:
     """Key, default and text of each field; the text goes on in lines of its own."""
-    texts = docs.fields(option)
-    for field in dataclasses.fields(option):
-        missing = field.default is dataclasses.MISSING
-        group = field.name in GROUP_NAMES
-        if (missing and group) or (place and (group or field.name == "name")):
-            continue
-        value = field.default
-        if missing and field.default_factory is not dataclasses.MISSING:
-            value = field.default_factory()
-        if dataclasses.is_dataclass(value) or value == "???":
-            continue
-        allowed = range_of(field)
-        head = f"  {place}{field.name} = {_written(value)}" + (f"   ({allowed})" if allowed else "")
-        words = textwrap.wrap(texts.get(field.name, ""), 92)
-        yield "\n".join([head, *(f"      {line}" for line in words)])
+    for key in docs.keys(option):
+        head = f"  {place}{key.name} = {_written(key.default)}"
+        words = textwrap.wrap(key.text, 92)
+        allowed = f"   ({key.range})" if key.range else ""
+        yield "\n".join([head + allowed, *(f"      {line}" for line in words)])
 
 
 def _written(value: object) -> str:
