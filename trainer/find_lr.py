@@ -67,26 +67,19 @@ def main(arguments: list[str]) -> int:
     from trainer.training.session import explained
 
     drawn = console.shows_bar(config.log.progress)
-    bar = console.EpochBar(show=drawn, title="range test", total=flags.updates, done=0)
-
-    def report(loss: float) -> None:
-        bar.advance()
-        bar.loss(loss)
-
     try:
-        test = run_range_test(
-            config,
-            lowest=flags.lowest,
-            highest=flags.highest,
-            updates=flags.updates,
-            report=report,
-        )
+        with console.StepBar("range test", flags.updates, show=drawn) as bar:
+            test = run_range_test(
+                config,
+                lowest=flags.lowest,
+                highest=flags.highest,
+                updates=flags.updates,
+                report=lambda loss: bar.advance(f"loss {loss:.3f}"),
+            )
     except (RuntimeError, OSError) as error:
         if (known := explained(error, config)) is not None:
             raise known from error
         raise
-    finally:
-        bar.close()
     lines = conclusions(test, [w for w in words.overrides if _key(w) not in LEFT_OUT])
     write(out, test, config, lines)
     from trainer.training.range_figure import characters

@@ -6,35 +6,50 @@ from typing import Any
 import torch
 
 from benchmarks.measure import Contestant
-from trainer.cli.signals import StopRequest
+from trainer.cli.signals import Stopped, StopRequest
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import EpochTable, epoch_table
 from trainer.training.graph import GraphEngine, StaticUpdate
-from trainer.training.loop import Training
+from trainer.training.loop import train
 from trainer.training.record import Record
+from trainer.training.stopping import Paused, StopVote
 from trainer.training.update import EagerEngine
 
 
 def ours(name: str, run: Any, folder: Path) -> Contestant:
-    """`Training.train_epoch` of a run, some steps at a time.
+    """The loop of a run, some steps at a time, as if it were stopped behind them.
 
     Each block also pays for a whole epoch's table and a final reading of the losses.
     """
     folder.mkdir(parents=True)
-    training = Training.start(run, Record(run, folder), StopRequest())
-    updates, progress = run.steps_per_epoch, run.progress
+    record, progress = Unsaved(run, folder), run.progress
+    record.start(changed=False)
 
     def advance(steps: int) -> float:
-        if progress.step_in_epoch + steps > updates:
-            progress.next_epoch()
+        if progress.step_in_epoch + steps > run.steps_per_epoch:
+            progress.next_epoch(0)
             run.sums.clear()
         start, end = progress.step_in_epoch, progress.step_in_epoch + steps
-        run.steps_per_epoch = end
-        training.train_epoch()
-        run.steps_per_epoch = updates
+        stop = StopAt(StopRequest(), run.peers, every=1, until=progress.step + steps)
+        train(run, record, stop)
         return float(run.sums.losses[start:end].mean())
 
-    return Contestant(name, advance, run.config.deterministic, close=training.close)
+    return Contestant(name, advance, run.config.deterministic, close=record.close)
+
+
+class StopAt(StopVote):
+    """Stops behind a step, also at the end of an epoch: nothing is evaluated."""
+
+    def after_step(self, step: int, *, ends_epoch: bool) -> Stopped | None:
+        """As in `StopVote`."""
+        return Paused() if step == self.until else super().after_step(step, ends_epoch=ends_epoch)
+
+
+class Unsaved(Record):
+    """A record that saves nothing where the loop is stopped."""
+
+    def save(self, *, best: bool = False, line: str | None = None) -> None:
+        """Nothing."""
 
 
 def first_table(run: Any) -> EpochTable:

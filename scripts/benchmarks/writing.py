@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Row, figure, in_turn, settle, spread, target
+from benchmarks.ours import Unsaved
 from benchmarks.setting import Setting
 from trainer.cli.signals import StopRequest
 from trainer.storage import checkpoint
 from trainer.training.evaluation import Evaluator
-from trainer.training.loop import Training
+from trainer.training.loop import train
 from trainer.training.record import Record
+from trainer.training.stopping import StopVote
 
 EPOCH = 390  # steps in an epoch of CIFAR-10 at batch 128
 LENGTHS = (1, 30, 100)  # epochs that a saved history has
@@ -29,10 +31,13 @@ LENGTHS = (1, 30, 100)  # epochs that a saved history has
 def run(setting: Setting, folder: Path) -> Row:
     """The suite."""
     size = f"data.train_size={setting.steps * setting.batch_size}"
-    trainings = [start(setting.build(size, "epochs=100000"), folder / n) for n in ("bare", "all")]
+    bare, whole = (
+        start(setting.build(size, "epochs=100000"), folder / kind.__name__, kind)
+        for kind in (Unsaved, Everything)
+    )
     epochs = {
-        "epoch, nothing written": timed(lambda: bare(trainings[0])),
-        "epoch, logs and checkpoint": timed(lambda: everything(trainings[1])),
+        "epoch, nothing written": timed(lambda: train_epoch(bare)),
+        "epoch, logs and checkpoint": timed(lambda: train_epoch(whole)),
     }
     for epoch in epochs.values():
         epoch()
@@ -41,9 +46,9 @@ def run(setting: Setting, folder: Path) -> Row:
     extra = [b - a for a, b in zip(without["all_ms"], with_all["all_ms"], strict=True)]
     update = without["median_ms"] / setting.steps
     share = statistics.median(extra) / (EPOCH * update)
-    commits, size = commit_rows(trainings[0].run, folder, setting.repeats)
-    for training in trainings:
-        training.close()
+    commits, size = commit_rows(bare.run, folder, setting.repeats)
+    bare.close()
+    whole.close()
     print(f"a checkpoint is {size:,} bytes; a step took {update:.2f} ms here")
     figures = [
         figure("time: checkpoint / bare write + fsync", commits[0], commits[-1]),
@@ -70,29 +75,31 @@ def timed(action: Callable[[], object]) -> Callable[[], float]:
     return clocked
 
 
-def start(run: Any, folder: Path) -> Training:
-    """A training that evaluates on few images."""
+def start(run: Any, folder: Path, kind: type[Record]) -> Record:
+    """A run that evaluates on few images, and its record."""
     folder.mkdir(parents=True)
     evaluation = run.data.evaluation
     few = evaluation.slice(0, min(500, len(evaluation)))
     run.evaluator = Evaluator.on(few, run.device, run.precision)
-    return Training.start(run, Record(run, folder), StopRequest())
+    record = kind(run, folder)
+    record.start(changed=False)
+    return record
 
 
-def bare(training: Training) -> None:
-    """Trains and evaluates an epoch."""
-    training.train_epoch()
-    training.evaluate()
-    training.run.progress.next_epoch()
-    training.run.sums.clear()
+def train_epoch(record: Record) -> None:
+    """Trains and evaluates an epoch, writes what the record writes, and waits for the disk."""
+    run = record.run
+    until = run.progress.step + run.steps_per_epoch
+    train(run, record, StopVote(StopRequest(), run.peers, every=1, until=until))
+    record.wait()
 
 
-def everything(training: Training) -> None:
-    """Trains, evaluates and writes an epoch, and waits for the disk."""
-    training.train_epoch()
-    training.finish_epoch(evaluated=True)
-    training.save(best=True)
-    training.record.wait()
+class Everything(Record):
+    """A record for which every epoch is the best so far."""
+
+    def end_epoch(self, line: str, *, save: bool, best: bool) -> None:
+        """As in `Record`."""
+        super().end_epoch(line, save=True, best=True)
 
 
 def commit_rows(run: Any, folder: Path, repeats: int) -> tuple[list[Row], int]:

@@ -12,7 +12,7 @@ from torch.amp.grad_scaler import GradScaler
 from trainer.models.options import VGG, VGGBN
 from trainer.optimizers.build import build_optimizer
 from trainer.optimizers.options import SGD, Adam, AdamW, Group, OptimizerOptions
-from trainer.training.loss_reader import LossReader, first_non_finite
+from trainer.training.loss_watch import first_non_finite
 from trainer.training.losses import Classification
 from trainer.training.update import EpochSums, Update
 
@@ -239,18 +239,3 @@ def test_the_first_non_finite_loss_is_found() -> None:
     assert first_non_finite(losses[:2]) is None
     assert first_non_finite(torch.tensor([3e38, 3e38])) is None
     assert first_non_finite(torch.tensor([math.inf, -math.inf])) == 0
-
-
-@pytest.mark.parametrize("device", DEVICES)
-def test_the_reader_gives_the_newest_loss_once(device: str) -> None:
-    losses = torch.zeros(4, device=device)
-    reader = LossReader(losses)
-    assert reader.poll() is None
-    losses[:2] = torch.tensor([1.5, 2.5])
-    reader.request(2)
-    if device == "cuda":
-        torch.cuda.synchronize()
-    assert reader.poll() == (2.5, None)
-    assert reader.poll() is None
-    losses[2] = math.nan
-    assert reader.read(3).isnan().tolist() == [False, False, True]

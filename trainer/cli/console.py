@@ -145,21 +145,21 @@ def silent() -> Generator[None]:
         log.disabled = before
 
 
-class EpochBar:
-    """A tqdm bar over the steps of an epoch; does nothing unless it is wanted.
+class StepBar:
+    """A tqdm bar over steps, to be used by `with`; does nothing unless it is wanted.
 
     Args:
-        show: Whether to draw it.
         title: In front of the bar.
-        total: Steps in the epoch.
+        total: How many steps there are.
         done: Steps already completed.
+        show: Whether to draw it.
     """
 
     failed = False  # one attempt is enough
 
-    def __init__(self, *, show: bool, title: str, total: int, done: int) -> None:
+    def __init__(self, title: str, total: int, done: int = 0, *, show: bool) -> None:
         self._bar: tqdm[Any] | None = None
-        if show and not EpochBar.failed:
+        if show and not StepBar.failed:
             with self._drawing():
                 self._bar = tqdm(
                     total=total, initial=done, desc=title, unit="step", leave=False, file=sys.stderr
@@ -171,20 +171,21 @@ class EpochBar:
         try:
             yield
         except (OSError, ValueError):
-            self._bar, EpochBar.failed = None, True
+            self._bar, StepBar.failed = None, True
 
-    def advance(self) -> None:
-        """One step is done."""
+    def advance(self, news: str = "") -> None:
+        """One step is done; `news` is what stands behind the bar from now on."""
         if self._bar is not None:
             with self._drawing():
+                if news:
+                    self._bar.set_postfix_str(news, refresh=False)
                 self._bar.update()
 
-    def loss(self, value: float) -> None:
-        """Shows the newest loss."""
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
+    def __enter__(self) -> "StepBar":
+        """The bar itself."""
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *error: object) -> None:
         """Removes the bar."""
         if self._bar is not None:
             with self._drawing():

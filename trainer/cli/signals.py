@@ -23,12 +23,14 @@ class Stopped(Exception):
     """The run was asked to stop and has saved a checkpoint.
 
     Attributes:
-        signal: The signal's number; the exit code is 128 more.
+        signal: The signal's number.
+        code: The exit code.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.signal = number
+        self.code = 128 + number
 
 
 class StopRequest:

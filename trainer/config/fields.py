@@ -18,8 +18,10 @@ from trainer.optimizers import options as optimizer_options
 from trainer.options.marks import above, asked, at_least, check, marked, one_of, where, within
 from trainer.options.ranges import require
 from trainer.schedules import options as schedule_options
+from trainer.schedules.durations import Duration
 from trainer.schedules.horizon import CHOICES as HORIZON_CHOICES
 from trainer.schedules.schedule import ResolvedSchedule, Schedule
+from trainer.schedules.span import Span
 
 HERE = Path(__file__).resolve().parent.parent
 # In a wheel the configuration lies inside the package, in a checkout beside it.
@@ -61,6 +63,8 @@ class Config:
             and kept as the best, is then the average. null: none.
         test_time_flip: Evaluate by the mean of the logits of each image and its mirror image.
         evaluate_every: Evaluate after every n epochs, and after the last.
+        until: Stop there, a duration from the start, as if asked to: the run's length and schedule
+            stay, and a resume goes on; null: at the end.
         resume: Run folder or checkpoint to go on from; `auto`: this folder's, if it has one.
         init: Checkpoint to take the initial weights from.
         on_horizon_change: What the schedule does if a resumed run gets another length.
@@ -92,11 +96,12 @@ class Config:
     ema: float | None = within(0, 1, None, "()")
     test_time_flip: bool = False
     evaluate_every: int = at_least(1, 1)
+    until: Duration | None = where(None)
     resume: str | None = where(None)
     init: str | None = asked(None)
     on_horizon_change: str = where(one_of(("error", *HORIZON_CHOICES), "error"))
     on_process_change: str = where(one_of(("error", "continue"), "error"))
-    plugins: list[str] = where(field(default_factory=list[str]))  # noqa: RUF009
+    plugins: list[str] = where(field(default_factory=list[str]))
     data: data_options.DataOptions = MISSING
     model: model_options.ModelOptions = MISSING
     optimizer: optimizer_options.OptimizerOptions = MISSING
@@ -191,10 +196,22 @@ class Config:
         updates = self.epochs * steps
         if updates > MOST_UPDATES:
             raise ValueError(f"epochs={self.epochs}: is {updates} steps, more than {MOST_UPDATES}")
+        self.until_step()
         resolved = self.scheduler.resolve(steps, updates)
         if (tracker := resolved.plateau) is not None:
             tracker.option.monitored(dict.fromkeys(self.metric_names(), 0.0), tracker.key)
         return resolved
+
+    def until_step(self) -> int | None:
+        """The completed steps that `until` stops at; None: the end.
+
+        Raises:
+            ValueError: If it is no duration of at least a step.
+        """
+        if self.until is None:
+            return None
+        steps = self.steps_per_epoch()
+        return Span(steps, self.epochs * steps).length(self.until, "until", least=1)
 
     def anchor(self) -> None:
         """Makes the paths absolute, so that the run goes on from whichever folder it is resumed."""

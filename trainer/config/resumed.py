@@ -33,6 +33,7 @@ def saved_config(resumed: "Checkpoint", overrides: list[Override]) -> Config:
     saved: dict[str, Any] = resumed.state["config"]
     node = read_saved(saved, resumed.path)
     node.resume = None
+    node.until = None
     node.on_horizon_change = "error"  # a choice was for the change it was made for
     node.on_process_change = "error"
     known = list(flat(cast(dict[str, Any], OmegaConf.to_container(node))))  # newer keys, too

@@ -29,7 +29,11 @@ KEYS = {
     "environment",
 }
 WHOLE = ("epoch", "step_in_epoch", "step")  # of the progress: numbers of epochs and steps
-ROW = {"epoch", "step", "lr", "total_seconds", "time"}  # what every row of the history has
+# What every row and point of the history has.
+ROWS = {
+    "rows": {"epoch", "step", "lr", "total_seconds", "time"},
+    "points": {"step", "lr", "train/loss", "time"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ def parse(content: bytes, path: Path) -> dict[str, Any]:
     if wrong := [key for key in tables if not isinstance(state[key], dict)]:
         raise files.DamagedFile(f"{path}: {wrong[0]} is not a table")
     state["history"].setdefault("momenta", torch.zeros(0))  # the first versions cycled none
+    state["history"].setdefault("points", [])  # nor did they keep losses within an epoch
     if (reason := _malformed(state)) is not None:
         raise files.DamagedFile(f"{path}: {reason}")
     return state
@@ -150,12 +155,15 @@ def _malformed(state: Mapping[str, Any]) -> str | None:
     for key in ("lrs", "momenta"):
         if not isinstance(history.get(key), torch.Tensor):
             return f"history.{key} is no tensor"
-    rows = history.get("rows")
-    if not isinstance(rows, list):
-        return "history.rows is no list"
-    for row in rows:
-        if not isinstance(row, dict) or ROW - row.keys() or not all(map(_is_number, row.values())):
-            return f"history.rows holds one that is not {', '.join(sorted(ROW))} and other numbers"
+    for key, names in ROWS.items():
+        rows = history.get(key)
+        if not isinstance(rows, list):
+            return f"history.{key} is no list"
+        for row in rows:
+            table = isinstance(row, dict) and not names - row.keys()
+            if not table or not all(map(_is_number, row.values())):
+                wanted = ", ".join(sorted(names))
+                return f"history.{key} holds one that is not {wanted} and other numbers"
     return None
 
 

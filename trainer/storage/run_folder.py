@@ -13,6 +13,7 @@ from trainer.storage import records
 CONFIG = "config.yaml"
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
+STEPS = "steps.jsonl"
 LR = "lr.csv"
 TENSORBOARD = "tensorboard"
 LOG = "trainer.log"
@@ -24,12 +25,12 @@ EXPORT = "export"
 SCREEN = "screen.log"  # what a job of a sweep printed
 SWEEP = "sweep.json"  # in a sweep's folder, one above its runs
 
-LOGS = (METRICS, LR, CONFIG, TENSORBOARD)  # written anew from the checkpoint
+LOGS = (METRICS, STEPS, LR, CONFIG, TENSORBOARD)  # written anew from the checkpoint
 # What a run leaves in its folder, the lock and the log aside: those two also come from a run that
 # was refused.
 RESULTS = (SUMMARY, *LOGS)
 # Each of these says "a run was here", also of one that was refused before its first step.
-MARKS = (SUMMARY, METRICS, LR, LOG, HYDRA, CHECKPOINTS)
+MARKS = (SUMMARY, METRICS, STEPS, LR, LOG, HYDRA, CHECKPOINTS)
 SUPERSEDED = ".superseded"  # behind the name of a checkpoint whose future was given up
 LONGEST_NAME = 120  # of the 255 bytes that a file name may have
 MARK = ".run"  # in the folder of a run's event files: others, of an evaluation, may lie beside it

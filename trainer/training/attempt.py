@@ -54,7 +54,7 @@ def attempt(
         with _together(config, folder) as peers:
             return Outcome(0, run_session(config, folder, resumed, command, peers))
     except Stopped as stopped:
-        return Outcome(128 + stopped.signal)
+        return Outcome(stopped.code)
     except EXPLAINED as error:
         return failed(error)
 

@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).resolve().parent.parent
 ROOTS = ("training.preparation", "training.loop", "training.final_test")
 # They only write, show or keep what was computed: no step or evaluation takes anything from them.
 LEFT_OUT = ("cli.", "storage.", "config.saved", "training.checkpoint_thread", "training.code_hash",
-            "training.event_file", "training.logs", "training.record", "training.signals",
-            "training.summary")  # fmt: skip
+            "training.clock", "training.event_file", "training.logs", "training.record",
+            "training.run_bar", "training.signals", "training.summary")  # fmt: skip
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from trainer.training.run import Run
-from trainer.training.summary import monitored_name
+from trainer.training.summary import monitored_name, monitored_values
 
 
 def reason(run: Run) -> str | None:
@@ -11,9 +11,7 @@ def reason(run: Run) -> str | None:
     option, name = run.config.early_stopping, monitored_name(run)
     if option.patience is None:
         return None
-    sign = 1 if run.config.higher_is_better(name) else -1
-    values = [sign * row[name] for row in run.history.rows]
-    if evaluations_without_gain(values, option.min_delta) < option.patience:
+    if evaluations_without_gain(monitored_values(run), option.min_delta) < option.patience:
         return None
     least = f" by more than {option.min_delta:g}" if option.min_delta else ""
     times = f"{option.patience} evaluation{'s' if option.patience > 1 else ''}"

@@ -1,25 +1,21 @@
-"""What an epoch came to, as a row of the history."""
+"""What an epoch came to: a row of the history, and a line on the screen."""
 
 import time
-from collections.abc import Mapping
 
-import torch
-
+from trainer.cli.words import count
 from trainer.training.history import Row
 from trainer.training.run import Run
 
 
-def epoch_row(
-    run: Run, totals: Mapping[str, torch.Tensor], evaluation: tuple[float, float] | None
-) -> Row:
+def epoch_row(run: Run, evaluation: tuple[float, float] | None) -> Row:
     """The row of the epoch that has just been trained.
 
     Args:
         run: With `progress.seconds` up to date.
-        totals: The epoch's sums over all processes, as `EpochSums.total` gives them.
         evaluation: Loss and score on the evaluated images; None: not evaluated.
     """
     progress, split, score = run.progress, run.data.split, run.config.task().score
+    totals = run.sums.total(run.peers)
     sizes = _batch_sizes(run)
     trained_on = sum(sizes)
     weighted = zip(totals["losses"].double().tolist(), sizes, strict=True)
@@ -45,3 +41,21 @@ def epoch_row(
 def _batch_sizes(run: Run) -> list[int]:
     size, images = run.config.batch_size, len(run.data.train)
     return [min(size, images - step * size) for step in range(run.steps_per_epoch)]
+
+
+def epoch_line(run: Run, row: Row) -> str:
+    """What an epoch came to, in one line."""
+    task, split, epochs = run.config.task(), run.data.split, run.config.epochs
+    score = task.score
+    line = (
+        f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}"
+        f"  lr {row['lr']:<9.4g}"
+        f"  train loss {row['train/loss']:.4f} {score} {task.written(row[f'train/{score}'])}"
+    )
+    if f"{split}/loss" in row:
+        evaluated = task.written(row[f"{split}/{score}"])
+        line += f"  {split} loss {row[f'{split}/loss']:.4f} {score} {evaluated}"
+    line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} {task.examples}/s"
+    if row["skipped_updates"]:
+        line += f"  {count(int(row['skipped_updates']), 'step')} skipped"
+    return line

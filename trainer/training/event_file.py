@@ -43,8 +43,7 @@ class EventFile:
         self.steps_per_epoch = steps_per_epoch
         self.every_steps = every_steps
         self._file: BinaryIO | None = None
-        self._rows = 0
-        self._lrs = 0
+        self._rows = self._points = self._lrs = 0
 
     def rebuild(self, history: History) -> None:
         """Replaces whatever is there by a file that says what the history says.
@@ -61,7 +60,7 @@ class EventFile:
         self._file = (self.path / name).open("wb")
         header = Event(wall_time=now, file_version="brain.Event:2")
         RecordWriter(self._file).write(header.SerializeToString())
-        self._rows = self._lrs = 0
+        self._rows = self._points = self._lrs = 0
         self.append(history)
         for old in before:
             if old.name != name:
@@ -72,12 +71,13 @@ class EventFile:
         if self._file is None:
             raise RuntimeError("rebuild comes first")
         writer = RecordWriter(self._file)
-        for tag, step, value, wall_time in self._points(history):
+        for tag, step, value, wall_time in self._new_points(history):
             summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
             event = Event(wall_time=wall_time, step=step, summary=summary)
             writer.write(event.SerializeToString())
         self._file.flush()
-        self._rows, self._lrs = len(history.rows), len(history.lrs)
+        self._rows, self._points = len(history.rows), len(history.points)
+        self._lrs = len(history.lrs)
 
     def sync(self) -> None:
         """Waits until the disk has it all."""
@@ -91,14 +91,20 @@ class EventFile:
                 self._file.close()
         self._file = None
 
-    def _points(self, history: History) -> Iterator[Point]:
+    def _new_points(self, history: History) -> Iterator[Point]:
         """The points that are not in the file yet, in order of the steps."""
         times = {int(row["step"]): row["time"] for row in history.rows}
         moment = time.time()
         for k in range(len(history.lrs) - 1, self._lrs - 1, -1):  # a step's time is its epoch's
             moment = times.get(k + 1, moment)
             times[k + 1] = moment
-        left = iter(history.rows[self._rows :])
+        # behind the LR of their step; those of an epoch that was stopped at its last step come late
+        left = iter(
+            sorted(
+                [*history.points[self._points :], *history.rows[self._rows :]],
+                key=lambda row: (row["step"], "epoch" in row),
+            )
+        )
         row = next(left, None)
         for k in range(self._lrs, len(history.lrs)):
             step = k + 1
@@ -110,13 +116,17 @@ class EventFile:
             while row is not None and row["step"] <= step:
                 yield from _row_points(row)
                 row = next(left, None)
-        while row is not None:  # of an epoch whose last LR was there before: it was stopped there
+        while row is not None:
             yield from _row_points(row)
             row = next(left, None)
 
 
 def _row_points(row: Row) -> Iterator[Point]:
+    step, moment = int(row["step"]), row["time"]
+    if "epoch" not in row:
+        yield "train/loss_within_epoch", step, row["train/loss"], moment
+        return
     for key, value in row.items():
         tag = "speed/images_per_second" if key == "images_per_second" else key
         if "/" in tag:
-            yield tag, int(row["step"]), value, row["time"]
+            yield tag, step, value, moment

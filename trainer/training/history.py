@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from trainer.schedules.lr_schedule import LRSchedule
+
 
 @dataclass(slots=True)
 class Progress:
@@ -32,8 +34,9 @@ class Progress:
         self.step_in_epoch += 1
         self.step += 1
 
-    def next_epoch(self) -> None:
-        """The epoch under way is complete."""
+    def next_epoch(self, skipped_updates: int) -> None:
+        """The epoch under way is complete; so many of its steps were left out."""
+        self.skipped_updates += skipped_updates
         self.epoch += 1
         self.step_in_epoch = 0
         self.train_seconds = 0.0
@@ -58,24 +61,33 @@ class History:
     """Everything that the logs show; they repeat it.
 
     Attributes:
-        rows: One per evaluated epoch, as in `metrics.jsonl`, plus `time` (seconds since 1970)
-            and `total_seconds` (spent on the run so far).
+        rows: One per epoch, as in `metrics.jsonl`, plus `time` (seconds since 1970) and
+            `total_seconds` (spent on the run so far).
+        points: One per `log.every_steps` steps, as in `steps.jsonl`, plus `time`.
         lrs: The LR of each step as it was in force, one value per parameter group.
         momenta: The momentum of each step, where the schedule cycles it.
     """
 
     rows: list[Row] = field(default_factory=list[Row])
+    points: list[Row] = field(default_factory=list[Row])
     lrs: list[list[float]] = field(default_factory=list[list[float]])
     momenta: list[float] = field(default_factory=list[float])
 
+    def note_lr(self, scheduler: LRSchedule, k: int) -> None:
+        """Notes the LR, and the momentum where it is cycled, in force for step `k`."""
+        self.lrs.append([*scheduler.get_last_lr()])
+        if (momentum := scheduler.momentum(k)) is not None:
+            self.momenta.append(momentum)
+
     def so_far(self) -> "History":
         """The same entries in lists of their own, which do not grow."""
-        return History([*self.rows], [*self.lrs], [*self.momenta])
+        return History([*self.rows], [*self.points], [*self.lrs], [*self.momenta])
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values, and the LRs as one float64 tensor `(updates, groups)`."""
         return {
             "rows": self.rows,
+            "points": self.points,
             "lrs": torch.tensor(self.lrs, dtype=torch.float64),
             "momenta": torch.tensor(self.momenta, dtype=torch.float64),
         }
@@ -83,5 +95,5 @@ class History:
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> "History":
         """The history that `state_dict` gave."""
-        rows = [dict(row) for row in state["rows"]]
-        return History(rows, state["lrs"].tolist(), state["momenta"].tolist())
+        rows, points = ([dict(row) for row in state[key]] for key in ("rows", "points"))
+        return History(rows, points, state["lrs"].tolist(), state["momenta"].tolist())

@@ -1,4 +1,4 @@
-"""The logs of a run's history: metrics.jsonl, lr.csv and TensorBoard's event file."""
+"""The logs of a run's history: metrics.jsonl, steps.jsonl, lr.csv and TensorBoard's event file."""
 
 import contextlib
 import json
@@ -69,7 +69,7 @@ class TextLog:
 
 
 class Logs:
-    """Three files in a run folder that repeat what the checkpoint holds.
+    """Four files in a run folder that repeat what the checkpoint holds.
 
     They are written anew from the history at every start, then appended to after each checkpoint,
     so that each row and point stands in them once, wherever the run was killed. Where an append
@@ -92,6 +92,7 @@ class Logs:
         tags = ["lr"] if single else [f"lr/{group}" for group in group_names]
         self._logs = (
             TextLog(folder / run_folder.METRICS, "", _metrics_lines, lambda h: len(h.rows)),
+            TextLog(folder / run_folder.STEPS, "", _steps_lines, lambda h: len(h.points)),
             TextLog(
                 folder / run_folder.LR,
                 ",".join(["step", *columns]) + "\n",
@@ -172,6 +173,11 @@ def _reason(path: Path, error: OSError) -> str:
 def _metrics_lines(history: History, start: int) -> Iterator[str]:
     for row in history.rows[start:]:
         yield json.dumps(public(row)) + "\n"
+
+
+def _steps_lines(history: History, start: int) -> Iterator[str]:
+    for point in history.points[start:]:
+        yield json.dumps(public(point)) + "\n"
 
 
 def _ledger_lines(history: History, start: int) -> Iterator[str]:

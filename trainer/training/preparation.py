@@ -202,9 +202,10 @@ def announce(run: Run, folder: Path, resumed: checkpoint.Checkpoint | None) -> N
     )
     for line in warnings:
         log.warning("warning: %s", line)
-    if run.data.split == "test" and config.checkpoint.monitor == "auto":
-        log.warning(
-            "warning: the best weights are chosen on the test set; data.val_size=%d keeps it out",
+    chosen_on_test = run.data.split == "test" and config.checkpoint.monitor == "auto"
+    if chosen_on_test and resumed is None:  # once is enough
+        log.info(
+            "note: the best weights are chosen on the test set; data.val_size=%d keeps it out",
             max(len(run.data.train) // 10, 1),
         )
     if resumed is not None:

@@ -1,13 +1,11 @@
 """What a run writes into its folder while it trains: its checkpoints, and the logs behind them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from trainer.cli import console
 from trainer.cli.console import log
-from trainer.cli.words import count
-from trainer.config.metrics import Task
 from trainer.storage import checkpoint, run_folder
 from trainer.storage.run_folder import resume_command
 from trainer.training import summary
@@ -18,6 +16,8 @@ from trainer.training.run import Run
 
 class Record:
     """Checkpoints and logs of a run; nothing is shown that could not be resumed from.
+
+    Of several processes the first writes; the others take part in gathering a state.
 
     Args:
         run: The run.
@@ -43,16 +43,19 @@ class Record:
         A new run saves its first checkpoint here; so does one that was changed.
         """
         run = self.run
-        if run.peers.largest(changed or not run_folder.checkpoints(self.folder)):
-            self.thread.begin(run.state_dict(), self._write(best=False), lambda: None)
-            self.thread.wait()
+        begins = run.peers.leads and not run_folder.checkpoints(self.folder)
+        if run.peers.largest(changed or begins):
+            self._save(best=False, published=lambda: None)
+            self.wait()
+        if not run.peers.leads:
+            return
         # what a kill behind the last checkpoint left
         checkpoint.rotate(self.folder, run.progress.step, run.config.checkpoint.keep_last)
         self.logs.rebuild(run.history)
         summary.write_config(self.folder, run.config)
         self._summarise("running")
 
-    def begin(self, *, best: bool, line: str | None = None) -> None:
+    def save(self, *, best: bool = False, line: str | None = None) -> None:
         """Saves the state as it is now; the logs, and a line, follow once it is durable.
 
         Raises:
@@ -66,7 +69,15 @@ class Record:
             if line is not None:
                 log.info(line)
 
-        self.thread.begin(self.run.state_dict(), self._write(best=best), published)
+        self._save(best=best, published=published)
+
+    def end_epoch(self, line: str, *, save: bool, best: bool) -> None:
+        """Says what an epoch came to, behind its checkpoint if there is to be one."""
+        if save:
+            self.save(best=best, line=line)
+        else:
+            self.wait()
+            log.info(line)
 
     def poll(self) -> None:
         """Publishes a checkpoint that is durable; raises OSError if it could not be written."""
@@ -75,6 +86,11 @@ class Record:
     def wait(self) -> None:
         """Waits until nothing is under way; raises OSError if it could not be written."""
         self.thread.wait()
+
+    def _save(self, *, best: bool, published: Callable[[], None]) -> None:
+        state = self.run.state_dict()  # gathered from all processes
+        if self.run.peers.leads:
+            self.thread.begin(state, self._write(best=best), published)
 
     def last_good(self) -> str:
         """Which checkpoint there is to go back to, in words."""
@@ -90,15 +106,16 @@ class Record:
         Raises:
             OSError: If one of the files still cannot be written.
         """
-        self.logs.finish(self.run.history)
-        self._summarise("done", **results)
+        if self.run.peers.leads:
+            self.logs.finish(self.run.history)
+            self._summarise("done", **results)
 
     def note_end(self, status: str, **more: str) -> None:
         """Notes in `summary.json` how a run ended early; a full disk must not hide that.
 
         Without a first checkpoint there is no run: the same command can start it.
         """
-        if not run_folder.checkpoints(self.folder):
+        if not self.run.peers.leads or not run_folder.checkpoints(self.folder):
             return
         try:
             self._summarise(status, **more)
@@ -132,70 +149,6 @@ class Record:
                 raise OSError(error.errno, way_out) from error
 
         return write
-
-
-class NoRecord:
-    """A record that another process keeps: takes part in what all have to say, and writes nothing.
-
-    Args:
-        run: The run.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-
-    def start(self, *, changed: bool) -> None:
-        """As in `Record`."""
-        if self.run.peers.largest(changed):
-            self.run.state_dict()
-
-    def begin(self, *, best: bool, line: str | None = None) -> None:
-        """As in `Record`; a state is gathered from all processes."""
-        del best, line
-        self.run.state_dict()
-
-    def poll(self) -> None:
-        """Nothing is under way here."""
-
-    def wait(self) -> None:
-        """Nothing is under way here."""
-
-    def last_good(self) -> str:
-        """The first process says it."""
-        return ""
-
-    def finish(self, **results: Any) -> None:
-        """Nothing to make durable."""
-
-    def note_end(self, status: str, **more: str) -> None:
-        """Nothing to note."""
-
-    def close(self) -> None:
-        """Nothing to end."""
-
-
-def epoch_line(row: Mapping[str, float], split: str, epochs: int, task: Task) -> str:
-    """What an epoch came to, in one line.
-
-    Args:
-        row: Its metrics.
-        split: `val` or `test`, whichever is evaluated.
-        epochs: Planned length of the run.
-        task: What is learned.
-    """
-    score = task.score
-    line = (
-        f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}"
-        f"  lr {row['lr']:<9.4g}"
-        f"  train loss {row['train/loss']:.4f} {score} {task.written(row[f'train/{score}'])}"
-    )
-    if f"{split}/loss" in row:
-        evaluated = task.written(row[f"{split}/{score}"])
-        line += f"  {split} loss {row[f'{split}/loss']:.4f} {score} {evaluated}"
-    line += f"  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} {task.examples}/s"
-    if row["skipped_updates"]:
-        line += f"  {count(int(row['skipped_updates']), 'step')} skipped"
-    return line
 
 
 def _newest(folder: Path) -> str:

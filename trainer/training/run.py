@@ -1,6 +1,6 @@
 """What a run consists of, saved to and restored from a checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
+from trainer.cli.console import log
 from trainer.config import sameness
 from trainer.config.fields import Config
 from trainer.data.build import Data
@@ -21,7 +22,7 @@ from trainer.storage.weights import load_weights
 from trainer.training.device import environment
 from trainer.training.evaluation import Evaluator
 from trainer.training.graph import CapturedEvaluator, GraphEngine
-from trainer.training.history import History, Progress
+from trainer.training.history import History, Progress, Row
 from trainer.training.peers import ALONE, Peers
 from trainer.training.random_state import load_random_state, random_state
 from trainer.training.update import Engine, EpochSums, Update
@@ -81,6 +82,22 @@ class Run:
     def evaluated(self) -> nn.Module:
         """The network that is evaluated: with averaged weights, where they are wanted."""
         return self.model if self.average is None else self.average.model
+
+    @property
+    def makes_ahead(self) -> bool:
+        """Whether a thread may make the next epoch's table: not beside workers to be forked."""
+        return self.device.type == "cuda" and not self.config.data.workers
+
+    def evaluate(self, check: Callable[[], object] = bool) -> tuple[float, float]:
+        """Loss and score of the evaluated images; what `check` raises ends it."""
+        self.peers.copy_buffers(self.evaluated)
+        return self.evaluator(self.evaluated, check)
+
+    def show_plateau(self, row: Row) -> None:
+        """Shows a plateau the metrics of an evaluated epoch; says so if the LR is reduced."""
+        metric = self.scheduler.monitored(row)
+        if metric is not None and self.scheduler.observe(metric):
+            log.info(f"plateau: the LR is reduced to {self.scheduler.get_last_lr()[0]:g}")
 
     def table(self, epoch: int) -> EpochTable:
         """What an epoch, 0-based, does with each image."""

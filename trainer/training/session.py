@@ -14,11 +14,12 @@ from trainer.storage.run_folder import resume_command
 from trainer.training import early_stopping, summary
 from trainer.training.device import causes, failure, out_of_memory
 from trainer.training.final_test import final_test
-from trainer.training.loop import Training
+from trainer.training.loop import train
 from trainer.training.peers import ALONE, PeerEnded, Peers, is_lost_connection
 from trainer.training.preparation import announce, prepare, shared_checkpoint
-from trainer.training.record import NoRecord, Record
+from trainer.training.record import Record
 from trainer.training.run import Run
+from trainer.training.stopping import EVERY, Paused, StopVote
 
 DEVICE = ("no kernel image", "devices are busy")  # has a type of its own, but not everywhere
 
@@ -51,6 +52,7 @@ def run_session(
         ChildProcessError: If a data worker died or hangs.
         PeerEnded: If another process has ended.
         Stopped: If SIGTERM or SIGINT came, to this process or another; the state is saved.
+        Paused: If the run has come to where `until` says; likewise.
     """
     if peers.leads:
         for place in (folder, folder / run_folder.CHECKPOINTS):
@@ -81,27 +83,43 @@ def run_session(
                 f": {why}; a greater patience goes on" if why else "",
             )
             return best_value(run)
-        record = Record(run, folder, command) if peers.leads else NoRecord(run)
-        return carry_out(run, folder, record, stop, changed=changed)
+        until = config.until_step()
+        if resumed is not None and not changed and until is not None and run.progress.step >= until:
+            log.info("%s: is at step %d, until=%s: nothing to do", folder, until, config.until)
+            raise Paused
+        return carry_out(run, folder, Record(run, folder, command), stop, changed=changed)
 
 
 def carry_out(
     run: Run,
     folder: Path,
-    record: Record | NoRecord,
+    record: Record,
     stop: StopRequest,
     *,
     changed: bool = False,
 ) -> float:
     """Trains, tests, and writes down how it ended; a changed run saves a checkpoint at once."""
-    training: Training | None = None
+    every = EVERY if run.device.type == "cuda" else 1
+    vote = StopVote(stop, run.peers, every=every, until=run.config.until_step())
     try:
-        training = Training.start(run, record, stop, changed=changed)
-        training.train()
-        final = final_test(run, folder, training.stop_vote.check)
+        record.start(changed=changed)
+        ended_by = train(run, record, vote)
+        record.wait()
+        if ended_by is not None:
+            raise ended_by
+        final = final_test(run, folder, vote.check)
         if run.progress.epoch < run.config.epochs:
             final["stopped_early"] = early_stopping.reason(run)
         record.finish(**final)
+    except Paused:
+        log.info(
+            "paused after step %d (until=%s); %s goes on",
+            run.progress.step,
+            run.config.until,
+            resume_command(folder),
+        )
+        record.note_end("paused")
+        raise
     except Stopped as stopped:
         step = run.progress.step
         log.warning(
@@ -120,7 +138,7 @@ def carry_out(
             raise known from error
         raise
     finally:
-        (training or record).close()
+        record.close()
     return conclude(run, folder)
 
 

@@ -1,6 +1,7 @@
 """What a run folder says about its run: config.yaml and summary.json."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,15 +26,29 @@ def monitored_name(run: Run) -> str:
     return run.config.monitored()
 
 
+def monitored_values(run: Run) -> list[float]:
+    """Its value after each evaluation, higher is better."""
+    name = monitored_name(run)
+    sign = 1 if run.config.higher_is_better(name) else -1
+    return [sign * row[name] for row in run.history.rows if name in row]
+
+
 def best_row(run: Run) -> Row:
     """The first row with the best monitored metric.
 
     Raises:
         ValueError: Before the first evaluation.
     """
+    values, name = monitored_values(run), monitored_name(run)
+    best = values.index(max(values))
+    return [row for row in run.history.rows if name in row][best]
+
+
+def is_best(run: Run, row: Row) -> bool:
+    """Whether a row that is not in the history yet is better than all before it."""
     name = monitored_name(run)
     sign = 1 if run.config.higher_is_better(name) else -1
-    return max(run.history.rows, key=lambda row: sign * row[name])
+    return sign * row[name] > max(monitored_values(run), default=-math.inf)
 
 
 def read_status(folder: Path) -> tuple[str, int] | None:
@@ -56,12 +71,12 @@ def write_summary(
     Args:
         folder: The run folder.
         run: The run.
-        status: `running`, `done`, `stopped` or `failed`.
+        status: `running`, `done`, `stopped`, `paused` or `failed`.
         command: The command line.
         more: Further entries, e.g. `error` or `final`.
     """
     rows, progress = run.history.rows, run.progress
-    best = best_row(run) if rows else None
+    best = best_row(run) if monitored_values(run) else None
     entries: dict[str, Any] = {
         "status": status,
         "name": run.config.name,
