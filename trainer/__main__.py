@@ -81,30 +81,21 @@ def carry_out(plan: Start | Resume | Sweep, arguments: Sequence[str]) -> int:
         own_ranks().board.remember(str(plan.folder))
     if isinstance(plan, Resume):
         return attempt(plan.config, plan.folder, plan.resumed, command).code
-    return through_hydra(plan, command)
+    if isinstance(plan, Sweep):
+        return through_hydra(plan, command)
+    plan.composed.write(plan.folder)
+    return attempt(plan.config, plan.folder, None, command).code
 
 
-def through_hydra(plan: Start | Sweep, command: list[str]) -> int:
-    """Lets Hydra write its record and, in a sweep, go from job to job."""
-    codes: list[int] = []
-
-    def single(config: object) -> float | None:
-        del config
-        if isinstance(plan, Sweep):
-            raise TypeError("a sweep has a task of its own")
-        outcome = attempt(plan.config, plan.folder, None, command)
-        codes.append(outcome.code)
-        return outcome.value
-
+def through_hydra(plan: Sweep, command: list[str]) -> int:
+    """Lets Hydra go from job to job of a sweep."""
     # Hydra would print an error of its own (a full disk, say) with a traceback, and leave.
     before, os.environ[FULL_ERROR] = os.environ.get(FULL_ERROR), "1"
     try:
-        if isinstance(plan, Sweep):
-            task = SweepTask(plan.folder, tuple(command), plan.launch, plan.searched)
-            arguments = [*plan.arguments, "-m"]
-            random.seed(0)  # Optuna draws the order of a grid from it
-            return carry_out_sweep(plan.folder, plan.launch, lambda: hydra_run(task, arguments))
-        hydra_run(single, plan.arguments)
+        task = SweepTask(plan.folder, tuple(command), plan.launch, plan.searched)
+        arguments = [*plan.arguments, "-m"]
+        random.seed(0)  # Optuna draws the order of a grid from it
+        return carry_out_sweep(plan.folder, plan.launch, lambda: hydra_run(task, arguments))
     except OSError as error:  # a run's own errors have become exit codes
         reason = f"Hydra's record of the run cannot be written: {console.one_line(error)}"
         raise OSError(error.errno, reason) from error
@@ -112,7 +103,6 @@ def through_hydra(plan: Start | Sweep, command: list[str]) -> int:
         os.environ.pop(FULL_ERROR)
         if before is not None:
             os.environ[FULL_ERROR] = before
-    return max(codes)
 
 
 def hydra_run(task: Callable[..., float | None], arguments: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from trainer.config.fields import CONF, GROUPS, Config, register, warmed_up
 from trainer.config.quoting import quote
 from trainer.config.saved import to_object
 from trainer.options.keys import flat, near
+from trainer.storage import files, run_folder
 
 COMMANDS = (
     *("preview", "checkpoints", "verify_resume", "report", "sweep"),
@@ -63,6 +64,7 @@ class Composed:
         sweep_dir: Where a sweep goes.
         job_dir: Where the job goes within the sweep's folder.
         hydra: Hydra's own configuration.
+        node: The run as it was composed.
     """
 
     config: Config
@@ -70,6 +72,23 @@ class Composed:
     sweep_dir: Path
     job_dir: Path
     hydra: DictConfig
+    node: DictConfig
+
+    def write(self, folder: Path) -> None:
+        """Writes Hydra's record of a run, `.hydra/`, as Hydra does.
+
+        Raises:
+            OSError: If a file cannot be written; names it.
+        """
+        with read_write(self.hydra), open_dict(self.hydra):
+            self.hydra.run.dir = self.hydra.runtime.output_dir = str(folder)
+            self.hydra.mode = "RUN"
+        record = folder / run_folder.HYDRA
+        files.make_folder(record)
+        files.write_text(record / "config.yaml", OmegaConf.to_yaml(self.node))
+        files.write_text(record / "hydra.yaml", OmegaConf.to_yaml({"hydra": self.hydra}))
+        overrides = OmegaConf.to_yaml(self.hydra.overrides.task)
+        files.write_text(record / "overrides.yaml", overrides)
 
 
 def jobs(overrides: Sequence[Override]) -> Iterator[list[str]]:
@@ -133,7 +152,7 @@ def compose_run(arguments: Sequence[str], number: int = 0) -> Composed:
     job_dir = Path(str(hydra.sweep.subdir))
     with open_dict(whole):
         del whole["hydra"]
-    return Composed(to_object(whole), run_dir, sweep_dir, job_dir, hydra)
+    return Composed(to_object(whole), run_dir, sweep_dir, job_dir, hydra, whole)
 
 
 @functools.cache

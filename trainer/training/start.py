@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 
 from trainer.cli.launch import Launch
 from trainer.config.fields import Config
-from trainer.config.overrides import compose_run, given, with_folder
+from trainer.config.overrides import Composed, compose_run, given
 from trainer.config.resumed import check_resumable, saved_config
 from trainer.storage import files, folders, run_folder
 from trainer.storage.run_folder import resume_command
@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 class Start:
     """A new run. Its folder is reserved: locked, and no other run's."""
 
-    arguments: list[str]
-    config: Config
+    composed: Composed
     folder: Path
+
+    @property
+    def config(self) -> Config:
+        """The run."""
+        return self.composed.config
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def begin(
     composed.config.anchor()
     explicit = given(overrides, "hydra.run.dir")
     folder = folders.reserve(composed.run_dir, "hydra.run.dir", explicit=explicit, locks=locks)
-    return Start(with_folder(arguments, "hydra.run.dir", folder), composed.config, folder)
+    return Start(composed, folder)
 
 
 def check(configs: Sequence[Config]) -> None:
