@@ -8,13 +8,26 @@ from pathlib import Path
 from processes import Trainer
 
 
-def start_team(arguments: list[str], folder: Path, processes: int) -> list[Trainer]:
-    """One process per rank on this machine; the first one keeps the messages."""
+def start_team(
+    arguments: list[str], folder: Path, processes: int, *, others: Path | None = None
+) -> list[Trainer]:
+    """One process per rank on this machine; the first one keeps the messages.
+
+    Args:
+        arguments: The command line of the first.
+        folder: Where it is started.
+        processes: How many there are.
+        others: Where the others are started, with no argument of use; None: all alike.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     return [
-        Trainer(arguments, folder, prepare=functools.partial(_be, rank, processes, port))
+        Trainer(
+            arguments if others is None or rank == 0 else ["nonsense"],
+            folder if others is None or rank == 0 else others,
+            prepare=functools.partial(_be, rank, processes, port),
+        )
         for rank in range(processes)
     ]
 

@@ -6,10 +6,12 @@ if __name__ == "__main__":
     signals.end_at_once()  # until a run takes them over; importing takes seconds
 
 import contextlib
+import functools
 import os
 import random
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from trainer import __version__
 from trainer.cli import console
@@ -29,6 +31,9 @@ from trainer.training import start as run_start
 from trainer.training.attempt import attempt
 from trainer.training.start import Resume, Start
 
+if TYPE_CHECKING:
+    from trainer.training.peers import Peers
+
 SWEEP_FLAGS = ("-m", "--multirun")
 
 
@@ -38,19 +43,16 @@ def main(arguments: list[str]) -> int:
     launch = Launch.from_environment()
     if launch.processes == 1:
         return answer(arguments)
-    from trainer.training.processes import again, own_ranks  # torch takes seconds
+    from trainer.training.processes import together  # torch takes seconds
 
-    if not launch.leads:
-        return own_ranks().follow()
-    if launch.restarts and (folder := own_ranks().board.remembered()) is not None:
-        arguments = again(arguments, folder)
-    code = framed(answer)(arguments)
-    own_ranks().end(code)
-    return code
+    def first(words: list[str], peers: "Peers") -> int:
+        return framed(functools.partial(answer, peers=peers))(words)
+
+    return together(launch, arguments, first)
 
 
-def answer(arguments: list[str]) -> int:
-    """Does what the arguments ask for; returns the exit code."""
+def answer(arguments: list[str], peers: "Peers | None" = None) -> int:
+    """Does what the arguments ask for, with other processes or alone; returns the exit code."""
     if help_text.asked_for(arguments):
         return show(help_text.text(arguments))
     if "--version" in arguments:
@@ -58,7 +60,7 @@ def answer(arguments: list[str]) -> int:
     if "--cfg" in arguments:
         return show(help_text.configuration([a for a in arguments if a not in ("--cfg", "job")]))
     with contextlib.ExitStack() as locks:
-        return carry_out(begin(arguments, locks), arguments)
+        return carry_out(begin(arguments, locks), arguments, peers)
 
 
 def begin(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resume | Sweep:
@@ -68,23 +70,29 @@ def begin(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resu
     overrides = parse(own)
     load_plugins(overrides)
     launchers.check_installed(overrides)
-    begin_it = sweep_start.begin if len(own) < len(plain) else run_start.begin
+    sweeps = len(own) < len(plain)
+    if sweeps and Launch.from_environment().processes > 1:
+        raise ValueError(
+            "-m: a sweep is not started by torchrun; hydra.launcher.processes_per_job=<n> starts "
+            "each of its jobs so"
+        )
+    begin_it = sweep_start.begin if sweeps else run_start.begin
     return begin_it(own, overrides, locks)
 
 
-def carry_out(plan: Start | Resume | Sweep, arguments: Sequence[str]) -> int:
+def carry_out(plan: Start | Resume | Sweep, arguments: Sequence[str], peers: "Peers | None") -> int:
     """Runs what was asked for."""
     command = ["python", "-m", "trainer", *arguments]
-    if Launch.from_environment().processes > 1:
-        from trainer.training.processes import own_ranks
-
-        own_ranks().board.remember(str(plan.folder))
-    if isinstance(plan, Resume):
-        return attempt(plan.config, plan.folder, plan.resumed, command).code
     if isinstance(plan, Sweep):
         return through_hydra(plan, command)
-    plan.composed.write(plan.folder)
-    return attempt(plan.config, plan.folder, None, command).code
+    resumed = plan.resumed if isinstance(plan, Resume) else None
+    if isinstance(plan, Start):
+        plan.composed.write(plan.folder)
+    if peers is not None:
+        from trainer.training.processes import share
+
+        share(plan.config, plan.folder, resumed, peers)
+    return attempt(plan.config, plan.folder, resumed, command, peers).code
 
 
 def through_hydra(plan: Sweep, command: list[str]) -> int:

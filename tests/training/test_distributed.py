@@ -136,13 +136,30 @@ def test_a_loss_that_is_not_finite_ends_all_processes_with_one_line(tmp_path: Pa
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
 
 
-@SLOW
-def test_each_job_of_a_sweep_is_trained_by_all_processes(tmp_path: Path) -> None:
-    sweep = ["-m", "scheduler=steplr,constant", "hydra.sweep.dir=sweep"]
-    said = team([*RUN, *sweep], tmp_path, 2)
-    assert "2 of 2 jobs done" in said
-    team([*RUN, "scheduler=constant", *in_folder("alone")], tmp_path, 2)
-    assert_equal_runs(tmp_path / "alone", tmp_path / "sweep" / "1")
+def test_a_sweep_is_not_started_by_a_launcher(tmp_path: Path) -> None:
+    said = team([*RUN, "-m", "seed=0,1", "hydra.sweep.dir=sweep"], tmp_path, 2, expect=2)
+    assert said.count("error:") == 1
+    assert "hydra.launcher.processes_per_job=<n> starts each of its jobs" in said
+
+
+def test_the_others_need_neither_arguments_nor_the_folder(tmp_path: Path) -> None:
+    """What the first process shares is enough: the others run in a folder of their own."""
+    (tmp_path / "elsewhere").mkdir()
+    first, other = start_team([*RUN, *in_folder("run")], tmp_path, 2, others=tmp_path / "elsewhere")
+    assert [first.code(), other.code()] == [0, 0], first.err + other.err
+    left = [path.name for path in (tmp_path / "elsewhere").iterdir()]
+    assert all(name.startswith(".process_") for name in left)  # what it printed
+    first, other = start_team(
+        ["resume=run", "epochs=4", "on_horizon_change=stretch"], tmp_path, 2,
+        others=tmp_path / "elsewhere",
+    )  # fmt: skip
+    assert [first.code(), other.code()] == [0, 0], first.err + other.err
+    assert len(rows(tmp_path / "run")) == 4
+
+
+def test_help_and_a_mistake_end_all_processes_alike(tmp_path: Path) -> None:
+    assert team(["--help"], tmp_path, 2).count("Trains a network on CIFAR-10") == 1
+    assert team(["nonsense"], tmp_path, 2, expect=2).count("error:") == 1
 
 
 @pytest.mark.parametrize(

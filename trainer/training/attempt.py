@@ -1,14 +1,12 @@
 """A run as a command sees it: what it came to, as an exit code and a line."""
 
-import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.cli import console
 from trainer.cli.command import EXPLAINED, refuse
-from trainer.cli.launch import Launch
 from trainer.config.fields import Config
 
 if TYPE_CHECKING:
@@ -44,30 +42,20 @@ def failed(error: Exception) -> Outcome:
 
 
 def attempt(
-    config: Config, folder: Path, resumed: "Checkpoint | None", command: Sequence[str]
+    config: Config,
+    folder: Path,
+    resumed: "Checkpoint | None",
+    command: Sequence[str],
+    peers: "Peers | None" = None,
 ) -> Outcome:
     """One run, new or resumed, in its locked folder; by all processes, where there are several."""
     from trainer.cli.signals import Stopped
-    from trainer.training.session import run_session  # torch takes seconds
+    from trainer.training.peers import ALONE  # torch takes seconds
+    from trainer.training.session import run_session
 
     try:
-        with _together(config, folder) as peers:
-            return Outcome(0, run_session(config, folder, resumed, command, peers))
+        return Outcome(0, run_session(config, folder, resumed, command, peers or ALONE))
     except Stopped as stopped:
         return Outcome(stopped.code)
     except EXPLAINED as error:
         return failed(error)
-
-
-@contextlib.contextmanager
-def _together(config: Config, folder: Path) -> "Generator[Peers]":
-    """This process alone, or with those that the launcher started beside it."""
-    if Launch.from_environment().processes == 1:
-        from trainer.training.peers import ALONE
-
-        yield ALONE
-        return
-    from trainer.training.processes import own_ranks
-
-    with own_ranks().leading(config, folder) as peers:
-        yield peers

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from trainer.cli.launch import Launch
 
 PATIENCE = timedelta(minutes=5)  # for a process that is alive and silent; a dead one is noticed
+DOWNLOAD = timedelta(hours=3)  # the others wait for the one that reads arguments, fetches data
 
 
 class PeerEnded(ConnectionError):
@@ -32,15 +33,21 @@ class Peers:
 
     Args:
         launch: Which of them this is.
-        store: Where they leave each other messages; None: alone.
+        talk: The group in which they exchange objects; None: alone.
+        memory: What outlives a restart by the launcher; None: alone.
     """
 
-    def __init__(self, launch: Launch | None = None, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        launch: Launch | None = None,
+        talk: dist.ProcessGroup | None = None,
+        memory: Store | None = None,
+    ) -> None:
         self.launch = launch or Launch()
         self.count = self.launch.processes
         self.rank = self.launch.rank
-        self._store = store
-        self._questions = 0
+        self.memory = memory
+        self._talk = talk
 
     @property
     def leads(self) -> bool:
@@ -68,31 +75,21 @@ class Peers:
         largest_so_far = torch.tensor(int(number))
         return largest_so_far, dist.all_reduce(largest_so_far, dist.ReduceOp.MAX, async_op=True)
 
-    def gather(self, content: bytes) -> list[bytes]:
+    def gather(self, value: Any) -> list[Any]:
         """What each process has, in the order of their ranks."""
         if self.count == 1:
-            return [content]
-        longest = self.largest(len(content))
-        padded = torch.zeros(8 + longest, dtype=torch.uint8)
-        whole = len(content).to_bytes(8, "little") + content
-        padded[: len(whole)] = torch.frombuffer(bytearray(whole), dtype=torch.uint8)
-        everyone = [torch.empty_like(padded) for _ in range(self.count)]
-        dist.all_gather(everyone, padded)
-        found = [bytes(one.numpy()) for one in everyone]
-        return [one[8 : 8 + int.from_bytes(one[:8], "little")] for one in found]
+            return [value]
+        everyone = [None] * self.count
+        dist.all_gather_object(everyone, value, group=self._talk)
+        return everyone
 
-    def from_first(self, content: bytes | None) -> bytes | None:
+    def from_first(self, value: Any) -> Any:
         """What the first process has; the others' own does not matter."""
         if self.count == 1:
-            return content
-        length = self.largest(-1 if content is None or not self.leads else len(content))
-        if length < 0:
-            return None
-        message = torch.zeros(length, dtype=torch.uint8)
-        if self.leads and content is not None:
-            message = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        dist.broadcast(message, 0)
-        return bytes(message.numpy())
+            return value
+        message = [value]
+        dist.broadcast_object_list(message, 0, group=self._talk)
+        return message[0]
 
     def copy_buffers(self, model: nn.Module) -> None:
         """Gives every process the first one's buffers (running means of batch norm)."""
@@ -100,32 +97,18 @@ class Peers:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
 
-    def settle(self, error: Exception | None, patience: timedelta = PATIENCE) -> None:
+    def settle(self, error: Exception | None) -> None:
         """Goes on if every process can; else none does, and the first one says why.
 
         Args:
             error: Why this one cannot.
-            patience: How long the others may take to say so.
 
         Raises:
             Exception: In the first process: its own error.
             ValueError: In the first process: another's.
             Dismissed: In the others.
         """
-        if self._store is None:
-            if error is not None:
-                raise error
-            return
-        self._questions += 1
-        name = f"settle/{self._questions}"
-        text = "" if error is None else f"{type(error).__name__}: {error}"
-        self._store.set(f"{name}/{self.rank}", text)
-        everyone = [f"{name}/{rank}" for rank in range(self.count)]
-        self._store.wait(everyone, patience)
-        answers = [self._store.get(one).decode() for one in everyone]
-        self._store.set(f"{name}/read/{self.rank}", "")  # nobody leaves before all have read
-        for rank in range(self.count):
-            self._store.get(f"{name}/read/{rank}")
+        answers = self.gather("" if error is None else f"{type(error).__name__}: {error}")
         if not any(answers):
             return
         if not self.leads:

@@ -1,6 +1,5 @@
 """How a run begins: built, brought to where its checkpoint stands, and announced."""
 
-from datetime import timedelta
 from pathlib import Path
 
 from torch import nn
@@ -19,19 +18,6 @@ from trainer.training.run import Run
 from trainer.training.update import EagerEngine
 
 BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
-DOWNLOAD = timedelta(hours=3)  # the others wait for the process that fetches the data set
-
-
-def shared_checkpoint(
-    resumed: checkpoint.Checkpoint | None, peers: Peers
-) -> checkpoint.Checkpoint | None:
-    """The first process's checkpoint, in every process; the others need not reach its file."""
-    if peers.count == 1:
-        return resumed
-    content = peers.from_first(None if resumed is None else files.read_sealed(resumed.path))
-    if resumed is not None or content is None:
-        return resumed
-    return checkpoint.Checkpoint(Path("checkpoint"), checkpoint.parse(content, Path("checkpoint")))
 
 
 def prepare(config: Config, resumed: checkpoint.Checkpoint | None, peers: Peers = ALONE) -> Run:
@@ -95,7 +81,7 @@ def provide_data(config: Config, peers: Peers) -> None:
             config.data.provide()
         except (ValueError, OSError) as found:
             error = found
-    peers.settle(error, DOWNLOAD)
+    peers.settle(error)
 
 
 def initial_weights(config: Config, peers: Peers) -> checkpoint.Checkpoint | None:
@@ -109,7 +95,9 @@ def initial_weights(config: Config, peers: Peers) -> checkpoint.Checkpoint | Non
         except (ValueError, OSError) as failed:
             error = failed
     peers.settle(error)
-    return shared_checkpoint(found, peers)
+    content = peers.from_first(None if found is None else files.read_sealed(found.path))
+    place = Path(config.init)
+    return found or checkpoint.Checkpoint(place, checkpoint.parse(content, place))
 
 
 def _built(

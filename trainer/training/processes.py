@@ -1,11 +1,23 @@
-"""Several processes as one command: the first reads the arguments, the others follow its plans."""
+"""The processes that a launcher started: the first decides, one broadcast, the others follow it.
+
+What the first one broadcasts is the configuration as plain values, the folder and the checkpoint's
+bytes. The others read no argument, check nothing, write nothing and need no shared file system.
+"""
 
 import contextlib
-import functools
+import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import (
+    _abort_process_group as abort_process_group,  # pyright: ignore[reportPrivateUsage]
+)
+from torch.distributed.rendezvous import rendezvous
 
 from trainer.cli import console
 from trainer.cli.launch import Launch
@@ -13,98 +25,118 @@ from trainer.cli.signals import Stopped
 from trainer.config.fields import Config
 from trainer.config.saved import read_saved, to_object
 from trainer.options import plugins
-from trainer.training.device import choose_device
-from trainer.training.peers import Dismissed, PeerEnded, Peers
-from trainer.training.rendezvous import Rendezvous
+from trainer.storage import checkpoint, files
+from trainer.training.peers import DOWNLOAD, PATIENCE, Dismissed, PeerEnded, Peers
+from trainer.training.peers import is_lost_connection as is_lost
 from trainer.training.session import run_session
 
+Answer = Callable[[list[str], Peers], int]
 
-class Ranks:
-    """The processes of one command.
+
+def together(launch: Launch, arguments: list[str], answer: Answer) -> int:
+    """Carries out a command by all processes; each returns the first one's exit code.
 
     Args:
         launch: Which of them this is.
+        arguments: The command line.
+        answer: Carries it out in the first process; it shares the run before it begins.
     """
-
-    def __init__(self, launch: Launch) -> None:
-        self.launch = launch
-        self.board = Rendezvous(launch)
-        self._plans = 0
-
-    @contextlib.contextmanager
-    def leading(self, config: Config, folder: Path) -> Generator[Peers]:
-        """Has all processes carry out a run, of which this one does its part meanwhile."""
-        self.board.post(self._plans, {"config": config.to_dict(), "folder": str(folder)})
-        with self._joined(config) as peers:
-            yield peers
-
-    def end(self, code: int) -> None:
-        """Sends the others home with an exit code."""
-        self.board.post(self._plans, {"code": code})
-        self.board.say_goodbye()
-
-    def follow(self) -> int:
-        """Carries out what the first process plans, without writing or saying anything.
-
-        Returns:
-            The exit code: the first process's, or 1 if this one failed alone.
-        """
-        while (plan := self._next_plan()) is not None and "code" not in plan:
-            folder = Path(plan["folder"])
-            plugins.load(plan["config"]["plugins"])  # the first process's own
-            config = to_object(read_saved(plan["config"], folder))
-            try:
-                with self._joined(config) as peers:
-                    run_session(config, folder, None, [], peers)
-            except (Stopped, FloatingPointError, Dismissed):
-                continue  # all processes come to that, and the first one says so
-            except (ValueError, OSError, MemoryError) as error:
-                self._say(error)
-                if not isinstance(error, PeerEnded):
-                    return 1
-        if plan is None:
-            return 1
-        self.board.say_goodbye()
-        return int(plan["code"])
-
-    def _next_plan(self) -> dict[str, Any] | None:
-        try:
-            return self.board.read(self._plans)
-        except PeerEnded as error:
-            self._say(error)
-            return None
-
-    def _say(self, error: Exception) -> None:
-        line = f"process {self.launch.rank}: {console.one_line(error)}"
-        console.say(f"trainer: error: {line}", sys.stderr)
-
-    @contextlib.contextmanager
-    def _joined(self, config: Config) -> Generator[Peers]:
-        number, self._plans = self._plans, self._plans + 1
-        with self.board.joined(choose_device(config.device, self.launch), number) as peers:
-            yield peers
+    code = 1
+    try:
+        with _joined(launch) as peers:
+            if not peers.leads:
+                return _follow(peers)
+            code = answer(_restarted(arguments, peers), peers)
+            return peers.from_first(code)
+    except PeerEnded as error:
+        if not launch.leads:
+            _say(launch, error)
+        return code or 1
 
 
-@functools.cache
-def own_ranks() -> Ranks:
-    """The team of this process."""
-    return Ranks(Launch.from_environment())
+def share(
+    config: Config, folder: Path, resumed: checkpoint.Checkpoint | None, peers: Peers
+) -> None:
+    """The first process says what all are to train, and where a restart finds it."""
+    if peers.memory is not None:
+        peers.memory.set("folder", str(folder))
+        content = None if resumed is None else files.read_sealed(resumed.path)
+        peers.from_first((config.to_dict(), str(folder), content))
 
 
-def again(arguments: list[str], folder: str) -> list[str]:
-    """The arguments of a command that the launcher started again, going on where it was.
+def _follow(peers: Peers) -> int:
+    """Does its part of what the first process shares, without writing or saying anything."""
+    shared = peers.from_first(None)
+    if isinstance(shared, int):  # nothing to train: a mistake, or a page of help
+        return shared
+    values, folder, content = shared
+    place = Path(folder)
+    try:
+        plugins.load(values["plugins"])  # the first process's own
+        config = to_object(read_saved(values, place))
+        state = None if content is None else checkpoint.parse(content, place)
+        resumed = None if state is None else checkpoint.Checkpoint(place, state)
+        run_session(config, place, resumed, [], peers)
+    except (Stopped, FloatingPointError, Dismissed):
+        pass  # all processes come to that, and the first one says so
+    except (ValueError, OSError, MemoryError) as error:
+        if isinstance(error, PeerEnded):
+            raise
+        _say(peers.launch, error)
+        return 1
+    return peers.from_first(None)
 
-    Args:
-        arguments: As they were.
-        folder: Where the command worked.
-    """
-    sweep = any(a in ("-m", "--multirun") for a in arguments)
-    key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
-    resumed = any(a.startswith("resume=") and a not in ("resume=auto", "resume=null")
-                  for a in arguments)  # fmt: skip
-    others = [a for a in arguments if not a.lstrip("+").startswith((f"{key}=", "resume="))]
-    if sweep:
-        return [*others, f"{key}={folder}"]
-    if resumed:
+
+def _say(launch: Launch, error: Exception) -> None:
+    line = f"trainer: error: process {launch.rank}: {console.one_line(error)}"
+    console.say(line, sys.stderr)
+
+
+def _restarted(arguments: list[str], peers: Peers) -> list[str]:
+    """The arguments; of a command that the launcher started again, to go on where it was."""
+    memory = peers.memory
+    if memory is None or not peers.launch.restarts or not memory.check(["folder"]):
+        return arguments
+    folder = memory.get("folder").decode()
+    keys = ("hydra.run.dir=", "resume=")
+    others = [a for a in arguments if not a.lstrip("+").startswith(keys)]
+    resumed = [a for a in arguments if a.startswith("resume=")]
+    if any(a not in ("resume=auto", "resume=null") for a in resumed):
         return [*others, f"resume={folder}"]
-    return [*others, f"{key}={folder}", "resume=auto"]
+    return [*others, f"hydra.run.dir={folder}", "resume=auto"]
+
+
+@contextlib.contextmanager
+def _joined(launch: Launch) -> Generator[Peers]:
+    """Connects all processes.
+
+    Raises:
+        PeerEnded: If another one ended meanwhile.
+    """
+    rank, processes = launch.rank, launch.processes
+    meeting: Any = rendezvous("env://", rank=rank, world_size=processes, timeout=PATIENCE)
+    store, _, _ = next(meeting)
+    on_cuda = torch.cuda.is_available()
+    if on_cuda:  # sums of the same order each time
+        os.environ.setdefault("NCCL_ALGO", "Ring")
+    try:
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if on_cuda else "gloo",
+            # The launcher keeps it all when it starts the processes again: what concerned those
+            # that have ended must not be read by these.
+            store=PrefixStore(f"trainer/start/{launch.restarts}", store),
+            rank=rank,
+            world_size=processes,
+            timeout=PATIENCE,
+        )
+        talk: Any = dist.new_group(backend="gloo", timeout=DOWNLOAD)
+        yield Peers(launch, talk, PrefixStore("trainer/lasting", store))
+    except RuntimeError as error:
+        if is_lost(error):
+            if on_cuda:  # NCCL's orderly end would wait for what is lost
+                abort_process_group()
+            raise PeerEnded("another process of the run has ended") from error
+        raise
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()

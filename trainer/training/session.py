@@ -16,7 +16,7 @@ from trainer.training.device import causes, failure, out_of_memory
 from trainer.training.final_test import final_test
 from trainer.training.loop import train
 from trainer.training.peers import ALONE, PeerEnded, Peers, is_lost_connection
-from trainer.training.preparation import announce, prepare, shared_checkpoint
+from trainer.training.preparation import announce, prepare
 from trainer.training.record import Record
 from trainer.training.run import Run
 from trainer.training.stopping import EVERY, Paused, StopVote
@@ -38,8 +38,8 @@ def run_session(
         folder: Its folder; exists.
         resumed: Where to go on; None: a new run.
         command: The command line, for the record.
-        peers: The processes that train it together; all call this, and the first one's folder,
-            checkpoint and command count.
+        peers: The processes that train it together; all call this with the same run, and the
+            first one's folder and command count.
 
     Returns:
         The best value of the monitored metric.
@@ -59,7 +59,6 @@ def run_session(
             files.sweep(place)
     lines = logging_to(folder, quiet=config.log.progress == "none") if peers.leads else silent()
     with stop_requests() as stop, lines:
-        resumed = shared_checkpoint(resumed, peers)
         try:
             run = prepare(config, resumed, peers)
         except (ValueError, OSError, RuntimeError) as error:
