@@ -10,6 +10,7 @@ from trainer.config.fields import Config
 from trainer.data.build import load_data
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.image_set import ImageSet
+from trainer.data.loader import Loader
 from trainer.data.value_loader import ValueLoader
 from trainer.optimizers.build import build_optimizer
 from trainer.schedules.lr_schedule import LRSchedule
@@ -44,13 +45,7 @@ def build_run(config: Config, peers: Peers = ALONE) -> Run:
         mixup=config.mixup > 0,
         share=(peers.rank, peers.count),
     )
-    torch.manual_seed(config.seed)
-    random.seed(config.seed)
-    model = config.model.build(len(data.train.classes))
-    model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    if peers.count > 1 and device.type == "cuda":  # statistics of the whole batch
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    model.train()
+    model = _model(config, len(data.train.classes), device, peers)
     average = WeightAverage(model, config.ema) if config.ema is not None else None
     seed_apart(config.seed, peers)
     optimizer = build_optimizer(config.optimizer, model)
@@ -68,28 +63,15 @@ def build_run(config: Config, peers: Peers = ALONE) -> Run:
         processes=peers.count,
     )
     sums = EpochSums.zeros(steps, device)
-    engine: Engine = EagerEngine(update, loader, scheduler, sums)
-    evaluator: Evaluator | CapturedEvaluator
     evaluator = build_evaluator(config, data.evaluation, device, precision, peers)
-    captured = choose_engine(
-        config.engine,
-        device,
-        loader=config.data.loader,
-        cycles_momentum=scheduler.resolved.momentum is not None,
-        processes=peers.count,
-    )
-    if captured == "graph" and isinstance(loader, DeviceLoader | ValueLoader):
-        static = StaticUpdate(
-            update, loader, scheduler, sums, steps_per_epoch=steps, images=len(data.train)
-        )
-        engine, evaluator = GraphEngine(static), CapturedEvaluator(evaluator)
+    engine = _engine(config, update, loader, scheduler, sums, len(data.train))
     return Run(
         config=config,
         device=device,
         precision=precision,
         data=data,
         loader=loader,
-        evaluator=evaluator,
+        evaluator=(CapturedEvaluator(evaluator) if isinstance(engine, GraphEngine) else evaluator),
         model=model,
         average=average,
         optimizer=optimizer,
@@ -103,6 +85,41 @@ def build_run(config: Config, peers: Peers = ALONE) -> Run:
         history=History(),
         peers=peers,
     )
+
+
+def _model(config: Config, classes: int, device: torch.device, peers: Peers) -> nn.Module:
+    """The network with the initial weights of the seed, ready to be trained."""
+    torch.manual_seed(config.seed)
+    random.seed(config.seed)
+    model = config.model.build(classes)
+    model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if peers.count > 1 and device.type == "cuda":  # statistics of the whole batch
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return model.train()
+
+
+def _engine(
+    config: Config,
+    update: Update,
+    loader: Loader,
+    scheduler: LRSchedule,
+    sums: EpochSums,
+    images: int,
+) -> Engine:
+    """What carries the steps out: a captured step where it applies."""
+    chosen = choose_engine(
+        config.engine,
+        sums.losses.device,
+        loader=config.data.loader,
+        cycles_momentum=scheduler.resolved.momentum is not None,
+        processes=update.processes,
+    )
+    if chosen == "graph" and isinstance(loader, DeviceLoader | ValueLoader):
+        steps = len(sums.losses)
+        return GraphEngine(
+            StaticUpdate(update, loader, scheduler, sums, steps_per_epoch=steps, images=images)
+        )
+    return EagerEngine(update, loader, scheduler, sums)
 
 
 def build_evaluator(

@@ -197,23 +197,23 @@ def announce(run: Run, folder: Path, resumed: checkpoint.Checkpoint | None) -> N
             max(len(run.data.train) // 10, 1),
         )
     if resumed is not None:
-        before = resumed.state["fingerprint"].get("processes", 1)
-        if before != run.peers.count:
-            log.warning(
-                "warning: trained by %d processes so far, by %d from here on: within rounding, not "
-                "bit for bit",
-                before,
-                run.peers.count,
-            )
-        for line in resumed.damaged:
-            log.warning("warning: passed over: %s", line)
-        log.info("resumed from %s at step %d", resumed.path, run.progress.step)
-        here = run.environment()
-        for name, value in resumed.state["environment"].items():
-            if value != here.get(name):
-                log.warning(
-                    "warning: %s was %s, is %s: results may differ in the last bits",
-                    name,
-                    value,
-                    here.get(name),
-                )
+        _announce_resumed(run, resumed)
+
+
+def _announce_resumed(run: Run, resumed: checkpoint.Checkpoint) -> None:
+    before = resumed.state["fingerprint"].get("processes", 1)
+    if before != run.peers.count:
+        log.warning(
+            "warning: trained by %d processes so far, by %d from here on: within rounding, not "
+            "bit for bit",
+            before,
+            run.peers.count,
+        )
+    for line in resumed.damaged:
+        log.warning("warning: passed over: %s", line)
+    log.info("resumed from %s at step %d", resumed.path, run.progress.step)
+    here = run.environment()
+    for name, value in resumed.state["environment"].items():
+        if value != (now := here.get(name)):
+            text = "warning: %s was %s, is %s: results may differ in the last bits"
+            log.warning(text, name, value, now)

@@ -59,13 +59,7 @@ def run_session(
             files.sweep(place)
     lines = logging_to(folder, quiet=config.log.progress == "none") if peers.leads else silent()
     with stop_requests() as stop, lines:
-        try:
-            run = prepare(config, resumed, peers)
-        except (ValueError, OSError, RuntimeError) as error:
-            log.error("refused", exc_info=error, extra=FILE_ONLY)
-            if (known := explained(error, config)) is not None:
-                raise known from error
-            raise
+        run = _prepared(config, resumed, peers)
         announce(run, folder, resumed)
         changed = complete = False
         if resumed is not None and peers.leads:
@@ -74,19 +68,29 @@ def run_session(
             changed = bool(newer) or resumed.state["config"]["epochs"] != config.epochs
             complete = is_complete(run, folder)
         if peers.largest(complete):
-            why = early_stopping.reason(run)
-            log.info(
-                "%s: is complete after %s; nothing to do%s",
-                folder,
-                count(run.progress.epoch, "epoch"),
-                f": {why}; a greater patience goes on" if why else "",
-            )
+            _say_complete(run, folder)
             return best_value(run)
         until = config.until_step()
         if resumed is not None and not changed and until is not None and run.progress.step >= until:
             log.info("%s: is at step %d, until=%s: nothing to do", folder, until, config.until)
             raise Paused
         return carry_out(run, folder, Record(run, folder, command), stop, changed=changed)
+
+
+def _prepared(config: Config, resumed: checkpoint.Checkpoint | None, peers: Peers) -> Run:
+    try:
+        return prepare(config, resumed, peers)
+    except (ValueError, OSError, RuntimeError) as error:
+        log.error("refused", exc_info=error, extra=FILE_ONLY)
+        if (known := explained(error, config)) is not None:
+            raise known from error
+        raise
+
+
+def _say_complete(run: Run, folder: Path) -> None:
+    why, done = early_stopping.reason(run), count(run.progress.epoch, "epoch")
+    more = f": {why}; a greater patience goes on" if why else ""
+    log.info("%s: is complete after %s; nothing to do%s", folder, done, more)
 
 
 def carry_out(
