@@ -1,4 +1,4 @@
-"""A trained model as files that other programs run: ONNX and `torch.export`."""
+"""A trained model as checked files that other programs run: ONNX and `torch.export`."""
 
 import contextlib
 import hashlib
@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,24 @@ from torch import nn
 
 import trainer
 from trainer.config.sameness import identity
+from trainer.data.build import load_data
 from trainer.data.device_loader import MEAN, STD
 from trainer.inference.images import RULE, SIDE
-from trainer.inference.proof import Forward, largest_difference, sample
 from trainer.inference.trained import Trained
 from trainer.storage import files
 from trainer.training.history import public
 
 OPSET = 18  # what torch's exporter writes without converting
 NAMES = ("logits", "probabilities")
+TOLERANCE = 1e-4
+IMAGES = 100  # shown to each file before it is written
+SIZES = (1, 7, IMAGES - 8)  # in batches of so many
+
+Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Logits and probabilities of images `(N, 3, 32, 32)` uint8: what each file computes."""
 
 
-class Deployed(nn.Module):
+class Exported(nn.Module):
     """A model behind its normalisation, from the pixels of an image to probabilities.
 
     Args:
@@ -54,6 +60,90 @@ class Deployed(nn.Module):
         return logits, logits.softmax(1)
 
 
+def export(trained: Trained, kinds: Mapping[str, str], folder: Path) -> list[str]:
+    """Writes a model as files, once all of them are checked.
+
+    Args:
+        trained: The model, on the CPU.
+        kinds: File name by format, `onnx` or `torch`.
+        folder: Where to; made if need be.
+
+    Returns:
+        A line for each file.
+
+    Raises:
+        ValueError: If the model cannot be written so, or a file computes something else.
+        OSError: If one cannot be written.
+        Exception: Whatever `Trained.outputs` raises.
+    """
+    images, shown = sample(trained)
+    logits = trained.logits(images)
+    captured, values = capture(trained), metadata(trained)
+    formats = {"onnx": (onnx_bytes, run_onnx), "torch": (pt2_bytes, run_pt2)}
+    contents: dict[str, bytes] = {}
+    lines: list[str] = []
+    for kind, name in kinds.items():
+        to_bytes, run = formats[kind]
+        with _in_a_line(f"--format {kind}: the model cannot be written so"):
+            contents[name] = to_bytes(captured, values)
+        worst = largest_difference(run(contents[name]), images, logits)
+        lines.append(
+            f"{folder / name}: {len(contents[name]):,} bytes, within {worst:.1g} of the model on "
+            f"{shown}"
+        )
+    files.make_folder(folder.absolute())
+    for name, content in contents.items():
+        files.write(folder / name, content)
+    return lines
+
+
+def sample(trained: Trained) -> tuple[torch.Tensor, str]:
+    """Images `(100, 32, 32, 3)` uint8 that files are checked with, and what they are.
+
+    The first test images of the run's data, over and over where they are too few; random ones
+    where the data set is not at hand.
+    """
+    option = trained.config.data
+    if hasattr(option, "download"):
+        option.download = False  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        first = load_data(option).test.images[:IMAGES]
+    except FileNotFoundError:
+        generator = torch.Generator().manual_seed(0)
+        size = (IMAGES, SIDE, SIDE, 3)
+        images = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
+        return images, f"{IMAGES} random images ({option.name} is not here)"
+    images = first.repeat(-(-IMAGES // len(first)), 1, 1, 1)[:IMAGES]
+    return images, f"{len(first)} test images of {option.name}"
+
+
+@torch.no_grad()
+def largest_difference(forward: Forward, images: torch.Tensor, logits: torch.Tensor) -> float:
+    """How far a file is from the model, in logits and probabilities, in batches of 1, 7 and 92.
+
+    Args:
+        forward: The file.
+        images: Of `sample`.
+        logits: What the model itself answers to them, in fp32.
+
+    Raises:
+        ValueError: If it is more than 1e-4, or not a number.
+    """
+    batches = zip(images.permute(0, 3, 1, 2).split(SIZES), logits.split(SIZES), strict=True)
+    apart = [
+        (got - expected).abs().max()
+        for pixels, ours in batches
+        for got, expected in zip(forward(pixels.contiguous()), (ours, ours.softmax(1)), strict=True)
+    ]
+    worst = float(torch.stack(apart).max())
+    if not worst <= TOLERANCE:
+        raise ValueError(
+            f"the exported model differs by {worst:.2g} from the trained one, more than "
+            f"{TOLERANCE:g}; nothing was written"
+        )
+    return worst
+
+
 def metadata(trained: Trained) -> dict[str, str]:
     """What a file says about itself; every value is a text, lists are JSON."""
     config, digest = trained.config, hashlib.sha256(trained.source.path.read_bytes()).hexdigest()
@@ -74,19 +164,18 @@ def metadata(trained: Trained) -> dict[str, str]:
     }
 
 
-def program(trained: Trained) -> Any:
+def capture(trained: Trained) -> Any:
     """The model as `torch.export` captures it, for any number of images.
 
     Raises:
         ValueError: If it cannot be captured.
     """
-    batch = torch.export.Dim("batch", min=1)
     example = torch.zeros(2, 3, SIDE, SIDE, dtype=torch.uint8)
-    deployed = Deployed(trained.model, flip=trained.config.test_time_flip).eval()
-    shapes = {"images": {0: batch}}
+    shapes = {"images": {0: torch.export.Dim("batch", min=1)}}
+    whole = Exported(trained.model, flip=trained.config.test_time_flip).eval()
     name = trained.config.model.name
     with _in_a_line(f"model={name}: torch.export cannot capture it; no branch may hang on pixels"):
-        captured = torch.export.export(deployed, (example,), dynamic_shapes=shapes)
+        captured = torch.export.export(whole, (example,), dynamic_shapes=shapes)
     for node in captured.graph.nodes:  # names of files on this machine
         node.meta.pop("stack_trace", None)
     return captured
@@ -122,6 +211,13 @@ def pt2_bytes(captured: Any, values: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
+def run_pt2(content: bytes) -> Forward:
+    """A .pt2 file as a function."""
+    with warnings.catch_warnings():  # torch 2.10's own, about how it reads its own file
+        warnings.filterwarnings("ignore", "The given buffer is not writable")
+        return torch.export.load(io.BytesIO(content)).module()
+
+
 def onnx_bytes(captured: Any, values: Mapping[str, str]) -> bytes:
     """A captured model as an ONNX file, with `metadata_props`."""
     import onnx
@@ -130,30 +226,19 @@ def onnx_bytes(captured: Any, values: Mapping[str, str]) -> bytes:
         captured,
         input_names=["images"],
         output_names=list(NAMES),
+        dynamic_shapes=({0: "batch"},),
         opset_version=OPSET,
         dynamo=True,
         external_data=False,
         verbose=False,
     )
     model = written.model_proto
-    for node in model.graph.node:  # where in torch it came from
-        del node.metadata_props[:]
-    (width,) = {t.type.tensor_type.shape.dim[0].dim_param for t in model.graph.input}
-    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
-        del value.metadata_props[:]
-        for size in value.type.tensor_type.shape.dim:
-            if size.dim_param == width:
-                size.dim_param = "batch"
+    graph = model.graph
+    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info):
+        del part.metadata_props[:]  # where in torch, and in whose files, it came from
     onnx.helper.set_model_props(model, dict(values))
     onnx.checker.check_model(model)
     return model.SerializeToString()
-
-
-def run_pt2(content: bytes) -> Forward:
-    """A .pt2 file as a function."""
-    with warnings.catch_warnings():  # torch 2.10's own, about how it reads its own file
-        warnings.filterwarnings("ignore", "The given buffer is not writable")
-        return torch.export.load(io.BytesIO(content)).module()
 
 
 def run_onnx(content: bytes) -> Forward:
@@ -167,37 +252,3 @@ def run_onnx(content: bytes) -> Forward:
         return torch.from_numpy(logits), torch.from_numpy(probabilities)
 
     return forward
-
-
-def export(trained: Trained, kinds: Mapping[str, str], folder: Path) -> list[str]:
-    """Writes a model in each format, once all of them are checked.
-
-    Args:
-        trained: The model, on the CPU.
-        kinds: File name by format, `onnx` or `torch`.
-        folder: Where to; made if need be.
-
-    Returns:
-        A line for each file.
-
-    Raises:
-        ValueError: If the model cannot be written so, or a file computes something else.
-        OSError: If one cannot be written.
-    """
-    captured, values, images = program(trained), metadata(trained), sample(trained)
-    made = {"onnx": (onnx_bytes, run_onnx), "torch": (pt2_bytes, run_pt2)}
-    contents: dict[str, bytes] = {}
-    lines: list[str] = []
-    for kind, name in kinds.items():
-        write, run = made[kind]
-        with _in_a_line(f"--format {kind}: the model cannot be written so"):
-            contents[name] = write(captured, values)
-        worst = largest_difference(run(contents[name]), images)
-        lines.append(
-            f"{folder / name}: {len(contents[name]):,} bytes, within {worst:.1g} of the model on "
-            f"{images.words}"
-        )
-    files.make_folder(folder.absolute())
-    for name, content in contents.items():
-        files.write(folder / name, content)
-    return lines
