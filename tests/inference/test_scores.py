@@ -1,14 +1,17 @@
 """The scores of a classifier against scikit-learn's, and the metrics that the run itself has."""
 
+import io
 import math
 
 import numpy
 import pytest
 import torch
+from PIL import Image
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 from sklearn.metrics import precision_recall_fscore_support as by_class
 
+from trainer.inference.figures import draw_reliability
 from trainer.inference.scores import BINS, Scores, score
 from trainer.inference.trained import Outputs
 
@@ -93,3 +96,20 @@ def test_the_most_frequent_mistakes_come_first() -> None:
     assert scores.confusion == confusion
     assert scores.confused(5) == [("b", "a", 4, 10), ("a", "b", 2, 7)]
     assert scores.confused(1) == [("b", "a", 4, 10)]
+
+
+def test_the_legend_of_the_reliability_diagram_has_the_colours_of_its_bars() -> None:
+    drawn_bars = {"#0072b2", "#56b4e9", "#d55e00"}  # accuracy, confidence below it, above it
+    scores = score(drawn(0), NAMES)
+    content = draw_reliability(scores, "a run")
+    with Image.open(io.BytesIO(content)) as image:
+        pixels = image.convert("RGB")
+    colours = {
+        f"#{r:02x}{g:02x}{b:02x}"
+        for count, (r, g, b) in pixels.getcolors(1 << 24)  # type: ignore[union-attr]
+        if count > 1500 and max(r, g, b) - min(r, g, b) > 20
+    }
+    assert colours == drawn_bars
+    legend = pixels.crop((70, 30, 120, 110))
+    inside = {f"#{r:02x}{g:02x}{b:02x}" for _, (r, g, b) in legend.getcolors(1 << 24)}  # type: ignore[union-attr]
+    assert drawn_bars <= inside

@@ -10,7 +10,7 @@ from trainer.cli.words import percent
 from trainer.inference.scores import Scores
 
 MOST_NUMBERS = 20  # classes up to which the cells have room for their numbers
-INK, BLUE, RED = "#1c2430", "#0072B2", "#D55E00"
+INK, BLUE, SKY, VERMILION = "#1c2430", "#0072B2", "#56B4E9", "#D55E00"
 
 
 def draw_confusion(scores: Scores, title: str) -> bytes:
@@ -63,12 +63,16 @@ def draw_reliability(scores: Scores, title: str) -> bytes:
     confidence = numpy.array(scores.calibration.confidence)[filled]
     above.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (5, 3)))
     above.bar(centres, accuracy, width * 0.94, color=BLUE, label="accuracy")
-    options: dict[str, Any] = {"color": RED, "alpha": 0.35, "edgecolor": RED, "label": "gap"}
-    above.bar(centres, confidence - accuracy, width * 0.94, bottom=accuracy, **options)
+    gap = confidence - accuracy
+    # Opaque, and a colour for each way: a mixture with the bar would be in no legend.
+    for colour, where, part in ((VERMILION, "above", gap > 0), (SKY, "below", gap < 0)):
+        if part.any():
+            options: dict[str, Any] = {"color": colour, "label": f"confidence {where} it"}
+            above.bar(centres[part], gap[part], width * 0.94, bottom=accuracy[part], **options)
     above.set_ylim(0, 1)
     above.set_ylabel("accuracy")
     above.set_title(f"{title}: calibration error {percent(scores.calibration_error)}", fontsize=11)
-    above.legend(loc="upper left", frameon=False)
+    above.legend(loc="upper left", framealpha=1, edgecolor="white")
     below.bar(centres, count[filled] / count.sum(), width * 0.94, color=BLUE)
     below.set_xlim(0, 1)
     below.set_ylabel("share of images")
