@@ -16,7 +16,6 @@ if __name__ == "__main__":
     signals.end_at_once()  # files are replaced whole: nothing to save
 
 import importlib.util
-from collections.abc import Container
 from pathlib import Path
 
 from trainer.cli.command import framed, leave, show
@@ -46,7 +45,12 @@ def main(arguments: list[str]) -> int:
         if not key.startswith("data."):
             raise ValueError(f"{key}: an exported model is fp32, from the CPU")
     kinds = {k: n for k, n in FILES.items() if flags.format in (k, "both")}
-    check_packages(kinds)
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if "onnx" in kinds and missing:
+        raise ValueError(
+            f"--format onnx: needs {', '.join(missing)}: pip install 'lr-trainer[export]'; "
+            "--format torch needs nothing more"
+        )
     folder = place.result_folder(run_folder.EXPORT, flags.out)
     if folder is None:
         raise ValueError(f"{place.path}: lies in no run folder; --out FOLDER says where to")
@@ -56,16 +60,6 @@ def main(arguments: list[str]) -> int:
 
     trained = load_trained(place, request.values | {"device": "cpu", "amp": "none"})
     return show("\n".join([*trained.head(), *export(trained, kinds, folder)]))
-
-
-def check_packages(kinds: Container[str]) -> None:
-    """Raises ValueError if a format needs a package that is not installed."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if "onnx" in kinds and missing:
-        raise ValueError(
-            f"--format onnx: needs {', '.join(missing)}: pip install 'lr-trainer[export]'; "
-            "--format torch needs nothing more"
-        )
 
 
 if __name__ == "__main__":

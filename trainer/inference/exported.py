@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ TOLERANCE = 1e-4
 IMAGES = 100  # shown to each file before it is written
 SIZES = (1, 7, IMAGES - 8)  # in batches of so many
 
-Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+Forward = Callable[[torch.Tensor], Sequence[torch.Tensor]]
 """Logits and probabilities of images `(N, 3, 32, 32)` uint8: what each file computes."""
 
 
@@ -183,10 +183,7 @@ def capture(trained: Trained) -> Any:
 
 @contextlib.contextmanager
 def _in_a_line(words: str) -> Generator[None]:
-    """Makes torch's pages about what it cannot do a ValueError of one line, `words` and its reason.
-
-    A network of one's own may hold anything.
-    """
+    """Makes torch's pages about what it cannot do a ValueError of one line: `words` and why."""
     logging.disable()  # the same pages, in its log
     try:
         with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # as prints, too
@@ -228,8 +225,6 @@ def onnx_bytes(captured: Any, values: Mapping[str, str]) -> bytes:
         output_names=list(NAMES),
         dynamic_shapes=({0: "batch"},),
         opset_version=OPSET,
-        dynamo=True,
-        external_data=False,
         verbose=False,
     )
     model = written.model_proto
@@ -247,8 +242,7 @@ def run_onnx(content: bytes) -> Forward:
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
-    def forward(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logits, probabilities = session.run(list(NAMES), {"images": images.numpy()})
-        return torch.from_numpy(logits), torch.from_numpy(probabilities)
+    def forward(images: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.from_numpy(x) for x in session.run(list(NAMES), {"images": images.numpy()})]
 
     return forward

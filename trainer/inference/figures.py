@@ -31,8 +31,7 @@ def draw_confusion(scores: Scores, title: str) -> bytes:
     axes.imshow(colours, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
+    axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(f"{title}: accuracy {percent(scores.accuracy)}", fontsize=11)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -69,14 +68,11 @@ def draw_reliability(scores: Scores, title: str) -> bytes:
         if part.any():
             options: dict[str, Any] = {"color": colour, "label": f"confidence {where} it"}
             above.bar(centres[part], gap[part], width * 0.94, bottom=accuracy[part], **options)
-    above.set_ylim(0, 1)
-    above.set_ylabel("accuracy")
+    above.set(ylabel="accuracy", ylim=(0, 1))
     above.set_title(f"{title}: calibration error {percent(scores.calibration_error)}", fontsize=11)
     above.legend(loc="upper left", framealpha=1, edgecolor="white")
     below.bar(centres, count[filled] / count.sum(), width * 0.94, color=BLUE)
-    below.set_xlim(0, 1)
-    below.set_ylabel("share of images")
-    below.set_xlabel("confidence")
+    below.set(xlabel="confidence", ylabel="share of images", xlim=(0, 1))
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)

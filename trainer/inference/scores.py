@@ -96,8 +96,11 @@ def score(outputs: Outputs, classes: tuple[str, ...], bins: int = BINS) -> Score
     places = outputs.labels * count + outputs.logits.argmax(1)
     confusion = torch.bincount(places, minlength=count * count).view(count, count)
     right, taken, images = confusion.diagonal().double(), confusion.sum(0), confusion.sum(1)
-    precision, recall = right / taken.clamp(min=1), right / images.clamp(min=1)
-    f1 = 2 * right / (taken + images).clamp(min=1)
+    shares = {
+        "precision": right / taken.clamp(min=1),
+        "recall": right / images.clamp(min=1),
+        "f1": 2 * right / (taken + images).clamp(min=1),
+    }
 
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
     bin_of = torch.bucketize(probability, edges[1:-1])  # right-closed
@@ -109,21 +112,15 @@ def score(outputs: Outputs, classes: tuple[str, ...], bins: int = BINS) -> Score
 
     confidence, accuracy = mean(probability), mean((predicted == outputs.labels).double())
     share = in_bin.double() / in_bin.sum()
-    columns = zip(
-        classes, precision.tolist(), recall.tolist(), f1.tolist(), images.tolist(), strict=True
-    )
+    columns = [classes, *(each.tolist() for each in (*shares.values(), images))]
     return Scores(
         images=len(outputs.labels),
         loss=outputs.loss,
         accuracy=outputs.accuracy,
         calibration_error=float((share * (accuracy - confidence).abs()).sum()),
         mean_confidence=float((in_bin * confidence).sum() / in_bin.sum()),
-        macro={
-            "precision": float(precision.mean()),
-            "recall": float(recall.mean()),
-            "f1": float(f1.mean()),
-        },
-        classes=[ClassScores(*row) for row in columns],
+        macro={name: float(each.mean()) for name, each in shares.items()},
+        classes=[ClassScores(*row) for row in zip(*columns, strict=True)],
         confusion=confusion.tolist(),
         calibration=Calibration(in_bin.tolist(), confidence.tolist(), accuracy.tolist()),
     )

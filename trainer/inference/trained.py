@@ -1,8 +1,9 @@
 """A trained model: built, filled and described from its checkpoint alone, and what it answers."""
 
+import contextlib
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,10 +85,8 @@ class Trained:
         position = f"epoch {progress['epoch']}"
         if progress["step_in_epoch"]:
             position += f" and {count(progress['step_in_epoch'], 'step')}"
-        weights = {
-            "best": f"best weights by {config.monitored()}, of",
-            "last": "last weights, of",
-        }.get(self.place.weights, "weights of")
+        ways = {"best": f"best weights by {config.monitored()}, of", "last": "last weights, of"}
+        weights = ways.get(self.place.weights, "weights of")
         if self.source.state["ema"] is not None:
             weights = f"averaged {weights}"
         damaged = [f"passed over: {line}" for line in self.source.damaged]
@@ -108,34 +107,30 @@ class Trained:
             MemoryError: If the device is out of memory.
             OSError: If the device does not work.
         """
-        set_determinism(self.config.deterministic)
-        device = choose_device(self.config.device)
-        precision = choose_precision(self.config.amp, device)
-        logits: list[torch.Tensor] = []
-        try:
+        with explained(self.config):
+            set_determinism(self.config.deterministic)
+            device = choose_device(self.config.device)
+            precision = choose_precision(self.config.amp, device)
             # as in training, or the last bits would differ
             layout: Any = {"device": device, "memory_format": torch.channels_last}
             model = copy.deepcopy(self.model).to(**layout)
             evaluator = Evaluator.on(images, device, precision, flip=self.config.test_time_flip)
             loss, correct = evaluator.zeros()
+            answers: list[torch.Tensor] = []
             for batch, labels in evaluator.batches():
-                answers = evaluator.logits(model, batch)
-                evaluator.add_logits(answers, labels, loss, correct)
-                logits.append(answers.float().cpu())
+                logits = evaluator.logits(model, batch)
+                evaluator.add_logits(logits, labels, loss, correct)
+                answers.append(logits.float().cpu())
             mean_loss, accuracy = float(loss) / len(images), int(correct) / len(images)
-        except RuntimeError as error:
-            if (known := explained(error, self.config)) is None:
-                raise
-            raise known from error
-        answers = torch.cat(logits)
-        if not (answers.isfinite().all() and math.isfinite(mean_loss)):
+            computed = f"{'fp32' if precision == 'none' else precision} on {describe(device)}"
+        found = Outputs(torch.cat(answers), images.labels, mean_loss, accuracy, computed)
+        if not (found.logits.isfinite().all() and math.isfinite(mean_loss)):
             way_out = "" if precision == "none" else "; amp=none computes in fp32"
             raise FloatingPointError(
                 f"what the model answers is not finite (loss {mean_loss}) with "
                 f"amp={precision}{way_out}"
             )
-        computed = f"{'fp32' if precision == 'none' else precision} on {describe(device)}"
-        return Outputs(answers, images.labels, mean_loss, accuracy, computed)
+        return found
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Logits `(N, classes)`, float32, on the CPU, of images `(N, 32, 32, 3)` uint8.
@@ -160,16 +155,27 @@ class Trained:
         return [[(self.classes[n], p) for n, p in zip(*row, strict=True)] for row in rows]
 
 
-def explained(error: RuntimeError, config: Config) -> Exception | None:
-    """What a device reports as training explains it, but for memory: no batch size helps here."""
-    known = session.explained(error, config)
-    if not isinstance(known, MemoryError):
-        return known
-    if out_of_memory(error):
-        return MemoryError(
-            f"device={config.device}: the GPU is out of memory; device=cpu computes without it"
-        )
-    return MemoryError(f"device={config.device}: the machine is out of memory")
+@contextlib.contextmanager
+def explained(config: Config) -> Generator[None]:
+    """Explains what a device reports as training does; of memory in other words.
+
+    Training's way out is another batch size, which is fixed here.
+
+    Raises:
+        MemoryError: If there was too little.
+        OSError: If the device does not work.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if (known := session.explained(error, config)) is None:
+            raise
+        if isinstance(known, MemoryError):
+            words = "the machine is out of memory"
+            if out_of_memory(error):
+                words = "the GPU is out of memory; device=cpu computes without it"
+            known = MemoryError(f"device={config.device}: {words}")
+        raise known from error
 
 
 def load_trained(place: Place, values: Mapping[str, object]) -> Trained:
