@@ -29,6 +29,7 @@ EXAMPLES = """\
 examples:
   python -m trainer.preview scheduler=steplr,multistep,warmup_cosine epochs=30
   python -m trainer.preview experiment=vgg_warmup_steplr --png lr.png --csv lr.csv
+  python -m trainer.preview scheduler=onecycle,exponential --log
   python -m trainer.preview scheduler=plateau scheduler.patience=2,5 --metrics metrics.jsonl"""
 
 
@@ -40,11 +41,15 @@ class PreviewCurve:
         label: What sets it apart from the others.
         steps_per_epoch: Steps in an epoch.
         lrs: The LR in force for step 0, 1, ...
+        schedule: The label without the parameter group.
+        momenta: The momentum likewise, the same for all groups; empty: it is not cycled.
     """
 
     label: str
     steps_per_epoch: int
     lrs: list[float]
+    schedule: str
+    momenta: list[float]
 
 
 @framed
@@ -52,11 +57,12 @@ def main(arguments: list[str]) -> int:
     """Prints, and writes where asked, the curves; returns the exit code."""
     parser = Parser(
         "preview",
-        "[key=value ...] [--csv FILE] [--png FILE] [--metrics FILE]",
-        "Draws the LR against the step for one or many schedules.",
+        "[key=value ...] [--log] [--csv FILE] [--png FILE] [--metrics FILE]",
+        "Draws the LR, and a momentum that is cycled, of each step for one or many schedules.",
         EXAMPLES,
     )
     parser.add_argument("-m", "--multirun", action="store_true", help=SUPPRESS)  # as in a sweep
+    parser.add_argument("--log", action="store_true", help="a logarithmic axis for the LR")
     parser.add_argument("--csv", type=Path, help="write step, epoch and a column per curve")
     parser.add_argument("--png", type=Path, help="write a picture")
     parser.add_argument(
@@ -66,15 +72,36 @@ def main(arguments: list[str]) -> int:
     )
     flags = parser.read(with_config_dir(arguments)).flags
     curves, lines = previews(flags.words, flags.metrics)
-    lines.append(terminal_plot.draw([(c.label, c.lrs) for c in curves], curves[0].steps_per_epoch))
+    lrs = [(c.label, c.lrs, c.steps_per_epoch) for c in curves]
+    first = {c.schedule: c for c in reversed(curves)}  # all groups have the same momentum
+    momenta = [
+        (c.schedule, c.momenta if c is first[c.schedule] else [], c.steps_per_epoch) for c in curves
+    ]
+    cycled = [momentum for _, values, _ in momenta for momentum in values]
+    axis: dict[str, Any] = {"bottom": lowest_shown(curves) if flags.log else 0.0, "log": flags.log}
+    lines.append(terminal_plot.draw(lrs, "LR", **axis))
+    if cycled:
+        lines += ["", terminal_plot.draw(momenta, "momentum", bottom=min(cycled))]
     code = show("\n".join([*lines, *map(describe, curves)]))
     if flags.csv:
         files.write_text(flags.csv, csv_text(curves))
+        code = show(f"written: {flags.csv}") or code
     if flags.png:
-        from trainer.cli.plot import draw_lrs  # matplotlib takes half a second
+        from trainer.cli.plot import draw_schedules  # matplotlib takes half a second
 
-        draw_lrs(flags.png, [(c.label, c.lrs, c.steps_per_epoch) for c in curves])
+        panels = {"learning rate": lrs} | ({"momentum": momenta} if cycled else {})
+        draw_schedules(flags.png, panels, **axis)
+        code = show(f"written: {flags.png}") or code
     return code
+
+
+def lowest_shown(curves: Sequence[PreviewCurve]) -> float:
+    """Where a logarithmic axis begins: at the lowest LR above 0, or six decades below the highest.
+
+    A cosine comes closer to 0 in its last steps than anybody wants to see.
+    """
+    top = max(max(c.lrs) for c in curves) or 1.0
+    return min((lr for c in curves for lr in c.lrs if lr > top * 1e-6), default=top * 1e-6)
 
 
 def previews(
@@ -106,10 +133,12 @@ def previews(
         warnings = lint(config.scheduler, resolved, groups, has_validation=config.data.val_size > 0)
         lines = [*resolved.notes.rounded, *(f"warning: {line}" for line in warnings)]
         notes += [f"{label}: {line}" if swept else line for line in lines]
+        steps, momentum = range(resolved.updates), resolved.momentum
+        momenta = [] if momentum is None else [momentum(k) for k in steps]
         for name, base_lr in groups:
-            lrs = [resolved.lr(k, base_lr) for k in range(resolved.updates)]
+            lrs = [resolved.lr(k, base_lr) for k in steps]
             full = label if len(groups) == 1 else f"{label} [{name}]"
-            curves.append(PreviewCurve(full, resolved.steps_per_epoch, lrs))
+            curves.append(PreviewCurve(full, resolved.steps_per_epoch, lrs, label, momenta))
     return curves, notes
 
 
@@ -140,23 +169,27 @@ def _parsed(line: str) -> Any:
 
 
 def describe(curve: PreviewCurve) -> str:
-    """One line: first, highest and last LR."""
+    """One line: first, highest and last LR, and the range of a momentum that is cycled."""
     lrs, per_epoch = curve.lrs, curve.steps_per_epoch
     top = max(range(len(lrs)), key=lrs.__getitem__)
-    return (
+    line = (
         f"{curve.label}: {len(lrs):,} steps ({per_epoch} an epoch); first {lrs[0]:.6g}, highest "
         f"{lrs[top]:.6g} at step {top} (epoch {top / per_epoch:.4g}), last {lrs[-1]:.6g}"
     )
+    if curve.momenta:
+        line += f"; momentum {min(curve.momenta):.6g} to {max(curve.momenta):.6g}"
+    return line
 
 
 def csv_text(curves: Sequence[PreviewCurve]) -> str:
-    """Columns step, epoch (of the first curve), then one per curve; exact decimals."""
-    per_epoch = curves[0].steps_per_epoch
-    labels = [json.dumps(c.label) if "," in c.label else c.label for c in curves]
+    """Columns step, epoch (of the first curve), one per curve and per momentum; exact decimals."""
+    columns = {c.label: c.lrs for c in curves}
+    columns |= {f"{c.schedule} momentum": c.momenta for c in curves if c.momenta}
+    labels = [json.dumps(label) if "," in label else label for label in columns]
     lines = [",".join(["step", "epoch", *labels])]
-    for k in range(max(len(c.lrs) for c in curves)):
-        values = [repr(c.lrs[k]) if k < len(c.lrs) else "" for c in curves]
-        lines.append(",".join([str(k), repr(k / per_epoch), *values]))
+    for k in range(max(map(len, columns.values()))):
+        values = [repr(column[k]) if k < len(column) else "" for column in columns.values()]
+        lines.append(",".join([str(k), repr(k / curves[0].steps_per_epoch), *values]))
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,6 @@
 """`trainer.evaluate`, `predict` and `export` on runs that were trained here."""
 
+import csv
 import dataclasses
 import hashlib
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -22,13 +24,14 @@ from trainer import evaluate, export, find_lr, predict
 from trainer.config.fields import Config
 from trainer.config.overrides import compose_run
 from trainer.data import synthetic
-from trainer.inference import deployed, evaluated
+from trainer.inference import exported
 from trainer.inference import trained as trained_models
-from trainer.inference.deployed import Deployed
-from trainer.inference.places import resolve
-from trainer.inference.proof import largest_difference, sample
-from trainer.inference.trained import load_trained
+from trainer.inference.evaluation import evaluate as evaluation_of
+from trainer.inference.exported import Exported, largest_difference, sample
+from trainer.inference.trained import Trained, load_trained, read_config
+from trainer.inference.which_checkpoint import resolve
 from trainer.models.options import VGG
+from trainer.models.vgg import VGG as SmallVGG
 from trainer.storage import checkpoint
 from trainer.storage.checkpoint import find
 from trainer.storage.comparison import compare_runs
@@ -61,6 +64,12 @@ def run(made: Path, tmp_path: Path) -> Path:
 
 def said(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
     return json.loads(capsys.readouterr().out)
+
+
+def difference(forward: Exported, trained: Trained) -> float:
+    """How far `forward` is from the model on the images that an export is checked with."""
+    images, _ = sample(trained)
+    return largest_difference(forward, images, trained.logits(images))
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -96,13 +105,13 @@ def test_the_final_test_of_a_run_with_validation_images_comes_out_again(
 ) -> None:
     summary = json.loads((made / "kept" / "summary.json").read_text())
     trained = load_trained(resolve(made / "kept", weights), {})
-    test, val = evaluated.evaluate(trained, "test"), evaluated.evaluate(trained, "val")
+    test, val = evaluation_of(trained, "test"), evaluation_of(trained, "val")
     found = {"loss": test.scores.loss, "accuracy": test.scores.accuracy}
     assert found == summary[f"test_{weights}"]
     assert test.recorded is None
     assert val.same
-    assert len(val.scores.support) == 10
-    assert int(val.scores.support.sum()) == 20
+    assert len(val.scores.classes) == 10
+    assert sum(each.images for each in val.scores.classes) == val.scores.images == 20
 
 
 # As torch 2.10 reads its own files; what we say about ours goes through `run_pt2`.
@@ -115,16 +124,16 @@ def test_averaged_weights_and_mirror_images_are_used_as_they_were_evaluated(
 ) -> None:
     place = resolve(made / "mean", "last")
     trained = load_trained(place, {})
-    assert evaluated.evaluate(trained, "test").same
+    assert evaluation_of(trained, "test").same
     state = trained.source.state
     assert not torch.equal(state["model"]["fc2.weight"], state["ema"]["fc2.weight"])
-    assert trained.title().startswith("vgg, averaged last weights, of epoch 2: ")
+    assert trained.head()[0].startswith("vgg, averaged last weights, of epoch 2: ")
     exact = load_trained(place, {"device": "cpu", "amp": "none"})
-    (line,) = deployed.export(exact, {"torch": "m.pt2"}, tmp_path)
+    (line,) = exported.export(exact, {"torch": "m.pt2"}, tmp_path)
     assert "within" in line
-    plain = Deployed(exact.model)
+    plain = Exported(exact.model)
     with pytest.raises(ValueError, match="nothing was written"):
-        largest_difference(plain, sample(exact))
+        difference(plain, exact)
     words = [str(made / "mean"), "--weights", "last", "--json", "device=cpu"]
     assert predict.main([*words, str(photos / "0.png")]) == 0
     (image,) = said(capsys)["images"]  # type: ignore[misc]
@@ -144,7 +153,7 @@ def test_train_means_the_training_images_as_they_are(
     found = said(capsys)
     trained = load_trained(resolve(run, "last"), {"device": "cpu", "amp": "none"})
     images, _, _ = synthetic.make(0, 120, 40)
-    forward = Deployed(trained.model)
+    forward = Exported(trained.model)
     with torch.no_grad():
         logits, _ = forward(images.images.permute(0, 3, 1, 2))
     loss = float(torch.nn.functional.cross_entropy(logits, images.labels))
@@ -202,9 +211,9 @@ def test_each_checkpoint_has_an_evaluation_of_its_own(run: Path) -> None:
 
 def test_on_other_data_there_is_nothing_to_compare_with(run: Path) -> None:
     trained = load_trained(resolve(run, None), {})
-    assert not evaluated.evaluate(trained, "test").data_changed
+    assert not evaluation_of(trained, "test").data_changed
     trained.config.data.seed = 1  # type: ignore[attr-defined]
-    found = evaluated.evaluate(trained, "test")
+    found = evaluation_of(trained, "test")
     assert found.data_changed
     assert found.recorded is None
     text = "\n".join(found.lines())
@@ -275,16 +284,122 @@ def test_a_name_cannot_break_the_line_of_its_image(
     assert "\x1b" not in err
 
 
-def test_one_unreadable_image_is_named_and_nothing_is_predicted(
-    run: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+def test_a_broken_image_is_named_and_the_others_are_predicted(
+    run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    words = [str(run), str(photos), "--json", "device=cpu"]
+    assert predict.main(words) == 0
+    whole = said(capsys)
     (photos / "bad.png").write_bytes(b"no image")
-    assert predict.main([str(run), str(photos), "--json"]) == 1
+    (photos / "20b.png").write_bytes((photos / "20.png").read_bytes()[:99])
+    assert predict.main([*words, "--csv", str(tmp_path / "a.csv")]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out) == whole
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 41
+    cut, bad, last = err.splitlines()
+    assert cut.startswith(f"{photos / '20b.png'}: cannot be read as an image: ")
+    assert bad == f"{photos / 'bad.png'}: is not an image file that can be read"
+    assert last == ("trainer: error: 2 of 42 image files cannot be read; the others were predicted")
+    assert predict.main([str(run), str(photos / "bad.png"), "--csv", str(tmp_path / "b.csv")]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"{photos / 'bad.png'}: is not an image file" in err
-    assert "1 of 41 image files cannot be read; nothing was predicted" in err
-    assert err.count("\n") == 2
+    assert err.endswith("1 of 1 image files cannot be read; nothing was predicted\n")
+    assert not (tmp_path / "b.csv").exists()
+
+
+def test_the_csv_file_holds_what_is_printed(
+    run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = photos / 'a "b",\udcff.png'
+    shutil.copy(photos / "0.png", odd)
+    table = tmp_path / "a.csv"
+    for top in ([], ["--top", "1"]):
+        words = [str(run), str(odd), str(photos / "1.png"), "--csv", str(table), *top]
+        assert predict.main([*words, "--json"]) == 0
+        images = said(capsys)["images"]
+        with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            head, *rows = list(csv.reader(file))
+        pairs = ["class", "probability", "class_2", "probability_2", "class_3", "probability_3"]
+        assert head == ["file", *pairs[: 2 if top else 6]]
+        assert [row[0] for row in rows] == [str(odd), str(photos / "1.png")]
+        for row, image in zip(rows, images, strict=True):  # type: ignore[arg-type]
+            cells = [x for p in image["predictions"] for x in (p["class"], repr(p["probability"]))]
+            assert row[1:] == cells
+        assert predict.main(words) == 0
+        assert capsys.readouterr().out.endswith(f"written: {table}\n")
+    assert predict.main([str(run), str(odd), "--csv", str(photos / "none" / "a.csv")]) == 1
+    assert "none" in capsys.readouterr().err
+
+
+GPU = "CUDA error: all CUDA-capable devices are busy or unavailable\nSearch for ..."
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."),
+         "the GPU is out of memory; device=cpu computes without it"),
+        (torch.AcceleratorError(GPU),
+         "CUDA error: all CUDA-capable devices are busy or unavailable; device=cpu computes "
+         "without it"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+         "the machine is out of memory"),
+    ],
+)  # fmt: skip
+def test_what_a_device_reports_is_one_line(
+    error: Exception,
+    line: str,
+    run: Path,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def forward(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(SmallVGG, "forward", forward)
+    image = str(photos / "0.png")
+    commands = ((evaluate, [], "auto"), (predict, [image], "auto"), (export, [], "cpu"))
+    for command, more, device in commands:
+        assert command.main([str(run), *more]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err == f"trainer: error: device={device}: {line}\n"
+    assert not (run / "export").exists()
+    monkeypatch.setattr(SmallVGG, "forward", lambda *_: torch.linalg.solve(1, 2))
+    with pytest.raises(TypeError):  # a bug stays one
+        evaluate.main([str(run)])
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+def test_a_gpu_that_another_program_holds_is_one_line(
+    command: ModuleType,
+    run: Path,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def held(_: object) -> None:
+        raise torch.AcceleratorError(GPU)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", held)
+    more = [str(photos / "0.png")] if command is predict else []
+    assert command.main([str(run), *more, "device=cuda"]) == 1
+    assert capsys.readouterr().err == (
+        f"trainer: error: device=cuda: {GPU.splitlines()[0]}; device=cpu computes without it\n"
+    )
+
+
+def test_answers_that_are_not_finite_are_refused(run: Path) -> None:
+    for precision, words in (("none", r"is not finite \(loss nan\) with amp=none$"),
+                             ("bf16", "with amp=bf16; amp=none computes in fp32")):  # fmt: skip
+        trained = load_trained(resolve(run, None), {"device": "cpu", "amp": precision})
+        for weights in trained.model.parameters():
+            weights.data.fill_(1e30)  # finite itself
+        with pytest.raises(FloatingPointError, match=words):
+            trained.outputs(synthetic.make(0, 120, 40)[1])
 
 
 @OWN_FILES
@@ -365,32 +480,31 @@ def test_models_with_batch_norm_are_exported(model: str, tmp_path: Path) -> None
 
 def test_a_file_that_computes_something_else_is_not_written(run: Path) -> None:
     trained = load_trained(resolve(run, None), {"device": "cpu", "amp": "none"})
-    shown = sample(trained)
-    forward = Deployed(trained.model)
-    assert largest_difference(forward, shown) < 1e-5
+    forward = Exported(trained.model)
+    assert difference(forward, trained) < 1e-5
     forward.mean += 0.01
     with pytest.raises(ValueError, match="nothing was written"):
-        largest_difference(forward, shown)
+        difference(forward, trained)
 
 
 def test_without_the_data_an_export_is_checked_on_random_images(run: Path, tmp_path: Path) -> None:
     place = resolve(run, None)
     trained = load_trained(place, {"device": "cpu", "amp": "none"})
     trained.config.data = compose_run([f"data.root={tmp_path}"]).config.data
-    shown = sample(trained)
-    assert shown.words == "100 random images (cifar10 is not here)"
-    assert shown.images.shape == (100, 3, 32, 32)
+    images, words = sample(trained)
+    assert words == "100 random images (cifar10 is not here)"
+    assert images.shape == (100, 32, 32, 3)
 
 
 @pytest.mark.parametrize("there", [1, 8, 40])
 def test_a_small_test_set_is_repeated(there: int, run: Path) -> None:
     trained = load_trained(resolve(run, None), {"device": "cpu", "amp": "none"})
     trained.config.data.test_images = there  # type: ignore[attr-defined]
-    shown = sample(trained)
-    assert shown.words == f"{there} test images of synthetic"
-    assert shown.images.shape == (100, 3, 32, 32)
-    assert torch.equal(shown.images[there], shown.images[0])
-    assert largest_difference(Deployed(trained.model), shown) < 1e-5
+    images, words = sample(trained)
+    assert words == f"{there} test images of synthetic"
+    assert images.shape == (100, 32, 32, 3)
+    assert torch.equal(images[there], images[0])
+    assert difference(Exported(trained.model), trained) < 1e-5
 
 
 class Branching(nn.Module):
@@ -505,8 +619,6 @@ def test_weights_of_an_fp16_run_are_used_in_fp32_on_a_cpu(made: Path) -> None:
     trained = load_trained(place, {"device": "cpu"})
     assert trained.config.amp == commit.state["fingerprint"]["precision"]
     trained.source.state["fingerprint"]["precision"] = "fp16"
-    from trainer.inference.trained import read_config
-
     assert read_config(trained.source, {"device": "cpu"}).amp == "none"
 
 

@@ -31,8 +31,8 @@ from trainer.config.choices import GROUP_NAMES
 from trainer.config.fields import Config
 from trainer.config.overrides import compose_run, jobs, parse
 from trainer.config.quoting import quoted
-from trainer.inference.places import resolve
-from trainer.inference.settings import use_values
+from trainer.inference.arguments import use_values
+from trainer.inference.which_checkpoint import resolve
 from trainer.schedules.options import OPTIONS
 from trainer.sweep import __main__, launchers, searches
 from trainer.training.start import Resume

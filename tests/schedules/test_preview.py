@@ -4,9 +4,12 @@ import csv
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 from processes import TINY, train
 
 from trainer.preview import main
@@ -47,10 +50,77 @@ def test_what_the_preview_draws_is_what_trains(tmp_path: Path) -> None:
     assert len(trained) == 25
 
 
-def test_the_picture_is_a_png(tmp_path: Path) -> None:
+def test_the_csv_holds_the_momentum_of_every_step_where_it_is_cycled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lr.csv"
+    groups = "optimizer.groups=[{match: '^fc', lr_scale: 0.1}]"
+    words = ["scheduler=onecycle,steplr", "epochs=2", groups, "--csv", str(path)]
+    assert main(words) == 0
+    head, *table = rows(path)
+    names = [f"scheduler={name} [{group}]" for name in ("onecycle", "steplr")
+             for group in ("^fc", "rest")]  # fmt: skip
+    assert head == ["step", "epoch", *names, "scheduler=onecycle momentum"]
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.04, total_steps=780)
+    for row in table:
+        assert float(row[6]) == pytest.approx(optimizer.param_groups[0]["momentum"], abs=1e-12)
+        optimizer.step()
+        if row is not table[-1]:
+            theirs.step()
+    out = capsys.readouterr().out
+    assert "\n  momentum +---" in out
+    assert out.count("; momentum 0.85 to 0.95\n") == 2
+    assert out.endswith(f"written: {path}\n")
+    assert main(["scheduler=cosine,onecycle", "scheduler.cycle_momentum=false"]) == 2
+    capsys.readouterr()
+    assert main(["scheduler=onecycle", "scheduler.cycle_momentum=false", *words[1:]]) == 0
+    assert "momentum" not in capsys.readouterr().out + ",".join(rows(path)[0])
+
+
+def test_a_momentum_has_the_mark_of_its_schedule(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scheduler=cosine,onecycle,cyclic", "epochs=10"]) == 0
+    lr, momentum = capsys.readouterr().out.split("\n\n")
+    assert "* scheduler=cosine  o scheduler=onecycle  + scheduler=cyclic\n" in lr + "\n"
+    assert "\no scheduler=onecycle  + scheduler=cyclic\n" in momentum
+    top, *_, bottom = [line for line in momentum.splitlines() if " |" in line]
+    assert top.startswith("      0.95 |oo")
+    assert bottom.startswith("       0.8 | ")
+    assert "+" in bottom
+
+
+def test_the_picture_has_a_second_panel_for_a_momentum(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "lr.png"
-    assert main(["scheduler=cosine", "epochs=2", "--png", str(path)]) == 0
-    assert path.read_bytes().startswith(b"\x89PNG\r\n")
+    sizes: list[tuple[int, int]] = []
+    for words in (["scheduler=cosine"], ["scheduler=cosine,onecycle"]):
+        assert main([*words, "epochs=2", "--png", str(path)]) == 0
+        assert capsys.readouterr().out.endswith(f"written: {path}\n")
+        with Image.open(path) as image:
+            sizes.append(image.size)
+    assert sizes == [(960, 540), (960, 840)]
+
+
+def test_a_logarithmic_axis_shows_a_decade_as_long_as_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["scheduler=exponential", "scheduler.gamma=0.1", "epochs=4", "--png"]
+    pictures: list[bytes] = []
+    for flag in ([], ["--log"]):
+        assert main([*command, str(tmp_path / "lr.png"), *flag]) == 0
+        pictures.append((tmp_path / "lr.png").read_bytes())
+    assert pictures[0] != pictures[1]
+    lines = [line for line in capsys.readouterr().out.splitlines() if " |" in line][16:]
+    axis = [float(line[:10]) for line in lines if line[:10].strip()]
+    assert axis[0] == 0.04
+    assert axis[-1] == pytest.approx(4e-6, rel=0.02)  # at the last step
+    ends = [len(line) for line in lines[:-1]]  # a straight line; the last row is half a one
+    assert {b - a for a, b in pairwise(ends)} <= {4, 5}
+    assert main(["scheduler=cosine", "--log"]) == 0  # whose last LR is 5e-9
+    out = capsys.readouterr().out.splitlines()
+    assert 4e-8 <= float(out[15][:10]) < 1e-7, "six decades at most"
+    assert main(["scheduler=linear", "--log"]) == 0  # whose last LR is 0
 
 
 def test_a_plateau_is_replayed_over_a_finished_runs_metrics(

@@ -17,9 +17,9 @@ from trainer.data import synthetic
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import epoch_table
 from trainer.data.torchvision_loader import TorchvisionLoader
-from trainer.inference.evaluated import evaluate
-from trainer.inference.places import resolve
+from trainer.inference.evaluation import evaluate
 from trainer.inference.trained import load_trained
+from trainer.inference.which_checkpoint import resolve
 from trainer.optimizers.build import place_lrs
 from trainer.training.build import build_run
 from trainer.training.checkpoint_thread import CheckpointThread
@@ -272,7 +272,7 @@ def test_an_evaluation_repeats_the_runs_own_row(amp: str, engine: str, tmp_path:
     row = metrics(tmp_path / "run")[-1]
     assert found.scores.accuracy == row["test/accuracy"]
     assert found.scores.loss == pytest.approx(row["test/loss"], rel=1e-6)
-    assert ("fp32" if amp == "none" else amp) in found.machine
+    assert ("fp32" if amp == "none" else amp) in found.computed
 
 
 def test_a_range_test_is_captured_like_a_training() -> None:

@@ -1,8 +1,9 @@
 """Pictures for files; matplotlib without a display."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,24 +13,40 @@ from trainer.storage import files
 DPI = 120
 
 
-def draw_lrs(path: Path, curves: Sequence[tuple[str, Sequence[float], int]]) -> None:
-    """LR against the epoch.
+def draw_schedules(
+    path: Path,
+    panels: Mapping[str, Sequence[tuple[str, Sequence[float], int]]],
+    *,
+    bottom: float,
+    log: bool,
+) -> None:
+    """Curves against the epoch, one panel below the other; a place in the list is a colour.
 
     Args:
         path: The PNG file.
-        curves: Label, LR of each step, and steps per epoch of each curve.
+        panels: By what is drawn, the LR first: label, value of each step, and steps per epoch of
+            each curve; one without values keeps its colour.
+        bottom: Where the axis of the LR begins.
+        log: Whether that axis is logarithmic.
     """
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for label, lrs, steps_per_epoch in curves:
-        epochs = [k / steps_per_epoch for k in range(len(lrs))]
-        axes.step(epochs, lrs, where="post", label=label, linewidth=1.5)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("learning rate")
-    axes.set_title("Learning rate of each step")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    axes.legend()
+    figure = Figure(figsize=(8, 2 + 2.5 * len(panels)), layout="constrained")
+    ratios = (2, *[1] * (len(panels) - 1))
+    rows = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=ratios)
+    for axes, (name, curves) in zip(rows.flat, panels.items(), strict=True):
+        for number, (label, values, steps_per_epoch) in enumerate(curves):
+            if not values:
+                continue
+            epochs = [k / steps_per_epoch for k in range(len(values))]
+            line: dict[str, Any] = {"color": f"C{number}", "linewidth": 1.5, "label": label}
+            axes.step(epochs, values, where="post", **line)
+        axes.set_ylabel(name)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    if log:
+        rows[0, 0].set_yscale("log")
+    rows[0, 0].set_ylim(bottom=bottom)
+    rows[0, 0].set_title(f"{' and '.join(panels).capitalize()} of each step")
+    rows[-1, 0].set_xlabel("epoch")
     save(figure, path)
 
 

@@ -28,10 +28,6 @@ DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # 16 bits a pixel, as Pillow na
 SIXTEEN_IN_I = ("PNG", "PPM")
 
 
-class NotAnImage(OSError):
-    """A file that cannot be read as an image."""
-
-
 @dataclass(frozen=True, slots=True)
 class Picture:
     """An image file, ready for the network.
@@ -80,23 +76,11 @@ def find_images(words: Sequence[str]) -> list[Path]:
     return found
 
 
-def read_images(paths: Sequence[Path]) -> tuple[list[Picture], list[NotAnImage]]:
-    """Reads image files; gives what could be read, and an error for each that could not."""
-    pictures: list[Picture] = []
-    errors: list[NotAnImage] = []
-    for path in paths:
-        try:
-            pictures.append(read_image(path))
-        except NotAnImage as error:
-            errors.append(error)
-    return pictures, errors
-
-
 def read_image(path: Path) -> Picture:
     """Reads an image file by `RULE`; of an animation the first frame.
 
     Raises:
-        NotAnImage: If it is damaged, no image, or too large to be meant well.
+        OSError: If it is damaged, no image, or too large to be meant well; names it.
     """
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
@@ -110,18 +94,15 @@ def read_image(path: Path) -> Picture:
                 if image.mode == "F" or (image.mode == "I" and image.format not in SIXTEEN_IN_I):
                     raise ValueError("its pixels are 32-bit numbers of unknown range")
                 upright: Image.Image = ImageOps.exif_transpose(image)
-            pixels = square(to_rgb(upright))
+        return Picture(path, upright.size, square(to_rgb(upright)))
     except Image.UnidentifiedImageError as error:
-        raise NotAnImage(f"{printable(path)}: is not an image file that can be read") from error
+        reason, cause = "is not an image file that can be read", error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        limit = Image.MAX_IMAGE_PIXELS or 0
-        raise NotAnImage(f"{printable(path)}: has more than {limit:,} pixels") from error
+        reason, cause = f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels", error
     except Exception as error:  # a damaged file can make a decoder raise anything
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise NotAnImage(
-            f"{printable(path)}: cannot be read as an image: {' '.join(reason.split())}"
-        ) from error
-    return Picture(path, upright.size, pixels)
+        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason, cause = f"cannot be read as an image: {' '.join(words.split())}", error
+    raise OSError(f"{printable(path)}: {reason}") from cause
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

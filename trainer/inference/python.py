@@ -11,8 +11,8 @@ from trainer.cli.signals import Stopped
 from trainer.config.choices import load_plugins, with_config_dir
 from trainer.config.overrides import parse
 from trainer.config.quoting import quoted
-from trainer.inference.places import resolve
 from trainer.inference.trained import load_trained
+from trainer.inference.which_checkpoint import resolve
 from trainer.storage import run_folder
 from trainer.training import start
 from trainer.training.session import run_session

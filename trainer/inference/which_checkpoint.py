@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trainer.cli.words import percent
 from trainer.storage import records, run_folder
@@ -15,13 +14,13 @@ class Place:
     """A checkpoint that has not been read yet.
 
     Attributes:
-        file: The file; None: the newest whole checkpoint of the run.
+        path: The file, or the run folder whose newest whole checkpoint is meant.
         folder: The run's folder; None: the file lies outside of one.
         weights: `best`, `last`, or `given` for a file that was named.
         notes: What was decided on the way.
     """
 
-    file: Path | None
+    path: Path
     folder: Path | None
     weights: str
     notes: tuple[str, ...] = ()
@@ -29,19 +28,12 @@ class Place:
     @property
     def label(self) -> str:
         """The weights in a name: `best`, `last`, `step_00000012`."""
-        return self.weights if self.file is None else self.file.stem
+        return self.path.stem if self.weights == "given" else self.weights
 
-    def result_folder(self, name: str, out: Path | None) -> Path:
-        """Where a command writes: the folder that was asked for, else one in the run's.
-
-        Raises:
-            ValueError: If neither is there.
-        """
-        if out is not None:
-            return out
-        if self.folder is None:
-            raise ValueError(f"{self.file}: lies in no run folder; --out FOLDER says where to")
-        return self.folder / name
+    def result_folder(self, name: str, out: Path | None) -> Path | None:
+        """Where a command writes: to `out`, else into the run folder; None: there is neither."""
+        inside = None if self.folder is None else self.folder / name
+        return out or inside
 
 
 def resolve(path: Path, weights: str | None) -> Place:
@@ -80,39 +72,34 @@ def _of_run(folder: Path, weights: str | None, notes: tuple[str, ...]) -> Place:
         raise ValueError(f"--weights best: {folder} holds no best.pt: nothing was evaluated yet")
     if weights is None:
         notes = (*notes, "nothing was evaluated yet: these are the newest weights")
-    return Place(None, folder, "last", notes)
+    return Place(folder, folder, "last", notes)
 
 
 def _best_job(sweep: Path) -> tuple[Path, str]:
     """The finished run of a sweep with the best value of the metric that all were chosen by."""
     folders = sorted(file.parent for file in sweep.rglob(run_folder.SUMMARY))
     summaries = {folder: run_folder.summary(folder) for folder in folders}
-    best: dict[Path, dict[str, Any]] = {
-        folder: entries["best"]
-        for folder, entries in summaries.items()
-        if entries.get("status") == "done" and isinstance(entries.get("best"), dict)
+    best = {
+        folder: values["best"]
+        for folder, values in summaries.items()
+        if values.get("status") == "done" and isinstance(values.get("best"), dict)
     }
     if not best:
         raise ValueError(
             f"{sweep}: none of the sweep's {len(summaries)} runs is done; name a run folder"
         )
-    metrics = {str(row.get("monitor")) for row in best.values()}
+    metrics = sorted({str(row.get("monitor")) for row in best.values()})
     if len(metrics) > 1:
-        different = " and ".join(sorted(metrics))
-        raise ValueError(f"{sweep}: its runs were chosen by {different}; name a run folder")
+        raise ValueError(
+            f"{sweep}: its runs were chosen by {' and '.join(metrics)}; name a run folder"
+        )
     (metric,) = metrics
-    sign = 1 if metric.endswith("accuracy") else -1
-    values = {
-        folder: records.numbers(row).get(metric, -sign * 1e300) for folder, row in best.items()
-    }
+    is_share = metric.endswith("accuracy")
+    sign = 1 if is_share else -1
+    values = {f: records.numbers(row).get(metric, -sign * 1e300) for f, row in best.items()}
     folder = max(values, key=lambda each: sign * values[each])
-    open_ones = len(summaries) - len(best)
-    return folder, (
-        f"best of {len(best)} finished runs by {metric}: job {folder.name}, "
-        f"{_shown(metric, values[folder])}"
-        + (f"; {open_ones} more {'is' if open_ones == 1 else 'are'} not done" if open_ones else "")
-    )
-
-
-def _shown(metric: str, value: float) -> str:
-    return percent(value) if metric.endswith("accuracy") else f"{value:.4f}"
+    value = percent(values[folder]) if is_share else f"{values[folder]:.4f}"
+    note = f"best of {len(best)} finished runs by {metric}: job {folder.name}, {value}"
+    if missing := len(summaries) - len(best):
+        note += f"; {missing} more {'is' if missing == 1 else 'are'} not done"
+    return folder, note
