@@ -16,22 +16,23 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.download import LIMITS, Limits, fetch, https_opener
+from trainer.data import download
+from trainer.data.download import fetch
 
 CONTENT = bytes(range(256)) * 1500
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 NAME = "cifar-10-python.tar.gz"
 PAGE = b"<!doctype html>\n<html><body>Please log in</body></html>"
 
-# What a second process runs: the real function, with the test's certificate.
+# What a second process runs: the real function.
 CHILD = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell put us behind &
-import ssl, sys
+import sys
 from pathlib import Path
-from trainer.data.download import fetch, https_opener
-url, target, sha256, certificate = sys.argv[1:]
-fetch(url, Path(target), sha256, https_opener(ssl.create_default_context(cafile=certificate)))
+from trainer.data.download import fetch
+url, target, sha256 = sys.argv[1:]
+fetch(url, Path(target), sha256)
 """
 
 
@@ -137,6 +138,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # what is trusted instead of the system's
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, certificate.with_name("key.pem"))
     with Server(context) as running:
@@ -144,19 +146,18 @@ def server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve
 
 
 class Client:
-    """Calls `fetch` with the test's certificate and a target in the test's folder."""
+    """Calls `fetch` with a target in the test's folder."""
 
-    def __init__(self, certificate: Path, folder: Path) -> None:
-        self.certificate, self.target = certificate, folder / "data" / NAME
+    def __init__(self, folder: Path) -> None:
+        self.target = folder / "data" / NAME
 
-    def fetch(self, url: str, limits: Limits = LIMITS) -> None:
-        opener = https_opener(ssl.create_default_context(cafile=str(self.certificate)))
-        fetch(url, self.target, SHA256, opener, limits)
+    def fetch(self, url: str) -> None:
+        fetch(url, self.target, SHA256)
 
-    def refused(self, url: str, limits: Limits = LIMITS) -> str:
+    def refused(self, url: str) -> str:
         """The one line of a failed download, which leaves nothing behind."""
         with pytest.raises(FileNotFoundError) as caught:
-            self.fetch(url, limits)
+            self.fetch(url)
         message = str(caught.value)
         assert "\n" not in message
         for part in (url, f"put {NAME} into {self.target.parent}", "data.url=", "data=synthetic"):
@@ -168,9 +169,8 @@ class Client:
         return {path.name for path in self.target.parent.glob("*")}
 
     def child(self, url: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
-        arguments = [url, str(self.target), SHA256, str(self.certificate)]
         return subprocess.Popen(
-            [sys.executable, "-c", CHILD, *arguments],
+            [sys.executable, "-c", CHILD, url, str(self.target), SHA256],
             stderr=stderr,
             text=True,
             cwd=Path(__file__).parents[2],
@@ -178,8 +178,8 @@ class Client:
 
 
 @pytest.fixture
-def client(certificate: Path, tmp_path: Path) -> Client:
-    return Client(certificate, tmp_path)
+def client(tmp_path: Path) -> Client:
+    return Client(tmp_path)
 
 
 def test_a_good_download_is_stored_whole_and_leaves_no_partial_file(
@@ -239,9 +239,11 @@ def test_no_other_scheme_is_opened(client: Client, url: str) -> None:
     assert "https only" in client.refused(url)
 
 
-def test_an_untrusted_certificate_is_refused(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="CERTIFICATE_VERIFY_FAILED"):
-        fetch(server.url + "/good", tmp_path / NAME, SHA256)
+def test_an_untrusted_certificate_is_refused(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert "CERTIFICATE_VERIFY_FAILED" in client.refused(server.url + "/good")
     assert server.paths == []
 
 
@@ -259,8 +261,11 @@ def test_a_connection_that_ends_early_is_named(server: Server, client: Client) -
     assert "ended after 1,000 of 384,000 bytes" in client.refused(server.url + "/short")
 
 
-def test_an_endless_answer_is_cut_off(server: Server, client: Client) -> None:
-    assert "longer than 0.1 MB" in client.refused(server.url + "/good", Limits(size=100_000))
+def test_an_endless_answer_is_cut_off(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "SIZE", 100_000)
+    assert "longer than 0.1 MB" in client.refused(server.url + "/good")
 
 
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
@@ -275,35 +280,35 @@ def test_a_server_that_is_not_there_is_named(client: Client) -> None:
     assert "refused" in client.refused("https://127.0.0.1:1/x")
 
 
-def test_a_slow_server_is_given_up_on(server: Server, client: Client) -> None:
+def test_a_slow_server_is_given_up_on(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "WINDOW", 0.5)
     began = time.monotonic()
-    limits = Limits(window=0.5)
-    assert "too slow" in client.refused(server.url + "/slow", limits)
+    assert "too slow" in client.refused(server.url + "/slow")
     assert 0.5 <= time.monotonic() - began < 5
 
 
-def test_a_silent_server_is_given_up_on(server: Server, client: Client) -> None:
+@pytest.mark.parametrize("path", ["/silent", "/half"])
+def test_a_server_that_is_or_falls_silent_is_given_up_on(
+    server: Server, client: Client, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "TIMEOUT", 0.3)
     began = time.monotonic()
-    limits = Limits(timeout=0.3)
-    assert "no answer within 0.3 s" in client.refused(server.url + "/silent", limits)
+    assert "no answer within 0.3 s" in client.refused(server.url + path)
     assert time.monotonic() - began < 2.5
 
 
-def test_a_server_that_falls_silent_is_given_up_on(server: Server, client: Client) -> None:
-    limits = Limits(timeout=0.3)
-    assert "no answer within 0.3 s" in client.refused(server.url + "/half", limits)
-
-
 def test_the_limits_are_ten_seconds_and_a_third_of_a_megabyte_per_second() -> None:
-    assert (LIMITS.timeout, LIMITS.window, LIMITS.rate) == (10.0, 30.0, 300_000.0)
+    assert (download.TIMEOUT, download.WINDOW, download.RATE) == (10.0, 30.0, 300_000.0)
 
 
 def test_a_folder_that_cannot_be_written_is_named_in_one_line(
-    server: Server, certificate: Path, tmp_path: Path
+    server: Server, client: Client, tmp_path: Path
 ) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
     with pytest.raises(FileNotFoundError, match="data=synthetic"):
-        Client(certificate, tmp_path).fetch(server.url + "/good")
+        client.fetch(server.url + "/good")
 
 
 def test_two_processes_at_once_download_once(server: Server, client: Client) -> None:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainer.config.fields import GROUPS, Config
+from trainer.options.marks import before
 from trainer.options.plugins import VARIABLE
 from trainer.schedules.schedule import Schedule
 
@@ -97,7 +98,7 @@ def _typed_option(
             )
         raise ValueError(f"{key}.name={name}: must be one of {', '.join(options)}")
     node = OmegaConf.structured(options[name])
-    values = dict(saved)
+    values = before(options[name]) | dict(saved)
     if isinstance(values.get("after"), Mapping):
         node["after"] = _typed_option(f"{key}.after", options, values.pop("after"), plugins)
     return OmegaConf.merge(node, values)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from trainer.data.data_set import DataOptions
 from trainer.data.image_set import ImageSet
-from trainer.data.options import DataOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,82 +4,34 @@ import fcntl
 import hashlib
 import http.client
 import os
-import ssl
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
 from typing import IO
 
 from tqdm import tqdm
 
 BLOCK = 1 << 16
+TIMEOUT = 10.0  # seconds without any answer, on connecting and on reading
+# Bytes per second over each window of seconds: a timeout alone waits without end for a server that
+# sends a byte every nine seconds.
+RATE, WINDOW = 300_000.0, 30.0
+SIZE = 512_000_000  # most bytes of a file; the archive has 170 MB
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When a download counts as failed.
-
-    Attributes:
-        timeout: Seconds without any answer, on connecting and on reading.
-        window: Seconds over which the rate is taken.
-        rate: Least bytes per second over each window.
-        size: Most bytes of a file; the archive has 170 MB.
-    """
-
-    timeout: float = 10.0
-    window: float = 30.0
-    rate: float = 300_000.0
-    size: int = 512_000_000
-
-
-LIMITS = Limits()
-
-
-def https_opener(context: ssl.SSLContext | None = None) -> urllib.request.OpenerDirector:
-    """An opener that knows no scheme but https, so that nothing can lead it to another.
-
-    Args:
-        context: Certificates to trust; None: the system's.
-
-    Returns:
-        The opener; it honours the environment's proxies.
-    """
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPSHandler(context=context or ssl.create_default_context()),
-        urllib.request.HTTPDefaultErrorHandler(),
-        _HttpsRedirects(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def fetch(
-    url: str,
-    target: Path,
-    sha256: str,
-    opener: urllib.request.OpenerDirector | None = None,
-    limits: Limits = LIMITS,
-) -> None:
+def fetch(url: str, target: Path, sha256: str) -> None:
     """Downloads `url` to `target`, unless another process has done so by the time it may.
 
-    `target` never holds anything but the finished, verified file.
+    `target` never holds anything but the finished, verified file. There are no retries.
 
     Args:
         url: https address.
         target: Where the file goes; its folder is made.
         sha256: The file's SHA-256.
-        opener: Opens addresses; None: `https_opener()`.
-        limits: When to give up. There are no retries.
 
     Raises:
         FileNotFoundError: One line: what failed, which file to put where, and how to do without.
@@ -90,10 +42,10 @@ def fetch(
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target):
             if not target.exists():
-                _download(url, target, sha256, opener or https_opener(), limits)
+                _download(url, target, sha256)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise FileNotFoundError(
-            f"cannot download {url}: {_reason(error, limits)}; put {target.name} into "
+            f"cannot download {url}: {_reason(error)}; put {target.name} into "
             f"{target.parent} yourself, or set data.url=<mirror>, or run with data=synthetic"
         ) from error
 
@@ -105,20 +57,19 @@ def _locked(target: Path) -> Generator[None, None, None]:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            _say(f"waiting for another process that downloads {target}")
+            _print(f"waiting for another process that downloads {target}")
             fcntl.lockf(lock, fcntl.LOCK_EX)
         yield
 
 
-def _download(
-    url: str, target: Path, sha256: str, opener: urllib.request.OpenerDirector, limits: Limits
-) -> None:
+def _download(url: str, target: Path, sha256: str) -> None:
     part = Path(f"{target}.part")
+    opener = urllib.request.build_opener(_HttpsRedirects())
     try:
-        with part.open("wb") as file:
-            found, start = _receive(url, target.name, file, opener, limits)
+        with part.open("wb") as file, opener.open(url, timeout=TIMEOUT) as response:
+            found = _receive(response, url, target.name, file)
             if found != sha256:
-                page = start.lstrip()[:1] == b"<"
+                page = response.headers.get_content_type() == "text/html"
                 raise ValueError(
                     f"the answer is {'a web page' if page else 'another file'}: "
                     f"expected SHA-256 {sha256}, found {found}"
@@ -130,72 +81,56 @@ def _download(
         part.unlink(missing_ok=True)
 
 
-def _receive(
-    url: str,
-    name: str,
-    file: IO[bytes],
-    opener: urllib.request.OpenerDirector,
-    limits: Limits,
-) -> tuple[str, bytes]:
-    """Copies the answer into `file`; returns its SHA-256 and its first bytes."""
-    response: http.client.HTTPResponse
-    with opener.open(url, timeout=limits.timeout) as response:
-        length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdecimal() else None
-        quiet = not sys.stderr.isatty()
-        if quiet:
-            _say(f"downloading {url}" + (f" ({total / 1e6:.1f} MB)" if total else ""))
-        digest, start, received = hashlib.sha256(), b"", 0
-        window_began, window_start = time.monotonic(), 0
-        with tqdm(
-            total=total, desc=name, unit="B", unit_scale=True, disable=quiet, leave=False
-        ) as bar:
-            # read1 returns what has come; read would wait for a whole block, without end if the
-            # server sends a byte every nine seconds.
-            while block := response.read1(BLOCK):
-                start = start or block
-                received += len(block)
-                if received > limits.size:
-                    raise ValueError(f"the answer is longer than {limits.size / 1e6:g} MB")
-                digest.update(block)
-                file.write(block)
-                bar.update(len(block))
-                now = time.monotonic()
-                if now - window_began >= limits.window:
-                    _check_rate(received - window_start, now - window_began, limits)
-                    window_began, window_start = now, received
-        if total is not None and received < total:
-            raise ValueError(f"the connection ended after {received:,} of {total:,} bytes")
-        if quiet:
-            _say(f"downloaded {name}: {received / 1e6:.1f} MB")
-    return digest.hexdigest(), start
+def _receive(response: http.client.HTTPResponse, url: str, name: str, file: IO[bytes]) -> str:
+    """Writes the answer into `file`; returns its SHA-256."""
+    total = int(response.headers.get("Content-Length", 0)) or None
+    quiet = not sys.stderr.isatty()
+    if quiet:
+        _print(f"downloading {url}" + (f" ({total / 1e6:.1f} MB)" if total else ""))
+    digest, received = hashlib.sha256(), 0
+    window_began, window_start = time.monotonic(), 0
+    with tqdm(total=total, desc=name, unit="B", unit_scale=True, disable=quiet, leave=False) as bar:
+        # read1 returns what has come; read would wait for a whole block
+        while block := response.read1(BLOCK):
+            received += len(block)
+            if received > SIZE:
+                raise ValueError(f"the answer is longer than {SIZE / 1e6:g} MB")
+            digest.update(block)
+            file.write(block)
+            bar.update(len(block))
+            seconds = time.monotonic() - window_began
+            if seconds >= WINDOW:
+                rate = (received - window_start) / seconds
+                if rate < RATE:
+                    raise ValueError(
+                        f"too slow: {rate / 1e6:.3g} MB/s over {seconds:.3g} s, "
+                        f"less than {RATE / 1e6:g} MB/s"
+                    )
+                window_began, window_start = time.monotonic(), received
+    if total is not None and received < total:
+        raise ValueError(f"the connection ended after {received:,} of {total:,} bytes")
+    if quiet:
+        _print(f"downloaded {name}: {received / 1e6:.1f} MB")
+    return digest.hexdigest()
 
 
-def _check_rate(received: int, seconds: float, limits: Limits) -> None:
-    if received < limits.rate * seconds:
-        raise ValueError(
-            f"too slow: {received / seconds / 1e6:.3g} MB/s over {seconds:.3g} s, "
-            f"less than {limits.rate / 1e6:g} MB/s"
-        )
-
-
-def _reason(error: Exception, limits: Limits) -> str:
+def _reason(error: Exception) -> str:
     """What failed, short and on one line."""
     if isinstance(error, urllib.error.HTTPError):
         error.close()
         return " ".join(f"HTTP {error.code} {error.msg}".split())
     cause: object = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, TimeoutError):
-        return f"no answer within {limits.timeout:g} s"
+        return f"no answer within {TIMEOUT:g} s"
     return " ".join(str(cause).split()) or type(cause).__name__
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
 class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects from https to https only."""
+    """Follows redirects to https only."""
 
     def redirect_request(
         self,
@@ -208,8 +143,6 @@ class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         """Refuses a new address of any other scheme."""
         if not newurl.startswith("https://"):
-            refused: Message = headers
-            raise urllib.error.HTTPError(
-                req.full_url, code, f"redirect to {newurl} refused, https only", refused, fp
-            )
+            reason = f"redirect to {newurl} refused, https only"
+            raise urllib.error.HTTPError(req.full_url, code, reason, headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -37,18 +37,6 @@ class EpochTable:
     partners: torch.Tensor | None = None
     weights: torch.Tensor | None = None
 
-    def packed(self) -> torch.Tensor:
-        """The table as one tensor `(N, 4)` int64: image, top, left, flip (0 or 1).
-
-        With cutout two more columns, row and column of the hole; with mixup one more, the partner.
-        """
-        columns = [self.order[:, None], self.offsets, self.flips[:, None].long()]
-        if self.holes is not None:
-            columns.append(self.holes)
-        if self.partners is not None:
-            columns.append(self.partners[:, None])
-        return torch.cat(columns, 1)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:

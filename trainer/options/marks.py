@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-RANGE = "range"
+RANGE, BEFORE = "range", "before"
 CHANGES = "changes"  # what another value changes: the result, where nothing is said
 WHERE = "where"
 ASKED = "asked"
@@ -58,9 +58,16 @@ def between(low: int, high: int, default: int) -> Any:
     return marked(default, f"in {low}..{high}", lambda value: low <= value <= high)
 
 
-def one_of(choices: Sequence[str], default: str) -> Any:
-    """A field of names."""
-    return marked(default, f"one of {', '.join(choices)}", lambda value: value in choices)
+def one_of(choices: Sequence[str], default: str, before: str | None = None) -> Any:
+    """A field of names; `before` is what a configuration means that is older than the field."""
+    mark = Range(f"one of {', '.join(choices)}", lambda value: value in choices)
+    return dataclasses.field(default=default, metadata={RANGE: mark, BEFORE: before})
+
+
+def before(option: type) -> dict[str, Any]:
+    """Values that a configuration older than its fields means, where not their defaults."""
+    values = {field.name: field.metadata.get(BEFORE) for field in dataclasses.fields(option)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def where(field: Any) -> Any:
