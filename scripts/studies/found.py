@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from trainer.config.fields import Config
 from trainer.config.saved import to_object, typed
-from trainer.report.discovery import find_runs
+from trainer.report.read import find_runs
 from trainer.storage.records import read_json, read_rows, read_yaml
 
 

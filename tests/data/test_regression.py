@@ -25,8 +25,7 @@ from trainer.data.epoch_table import Augmentation
 from trainer.data.options import RandomRegression
 from trainer.data.value_loader import ValueLoader
 from trainer.report.analysis import analyse
-from trainer.report.discovery import find_runs
-from trainer.report.runs import read_run
+from trainer.report.read import find_runs, read_run
 from trainer.report.sentences import comparison_sentence, headline
 from trainer.storage import checkpoint
 from trainer.training.losses import Regression

@@ -11,17 +11,14 @@ from processes import TINY, train
 from run_folders import STEPS, write_run, write_seeds
 from scipy import stats
 
-from trainer.report import markdown, spreadsheet, tables
+from trainer.report import page, spreadsheet, tables
 from trainer.report.__main__ import main
 from trainer.report.analysis import Report, analyse
-from trainer.report.discovery import find_runs
-from trainer.report.lr_curves import read_curve
-from trainer.report.measure import ACCURACY, LOSS
-from trainer.report.provenance import provenance
+from trainer.report.read import find_runs, read_curve, read_run
 from trainer.report.remarks import warnings
-from trainer.report.runs import read_run
 from trainer.report.sentences import comparison_sentence, headline
 from trainer.report.statistics import Estimate
+from trainer.report.words import ACCURACY, LOSS
 from trainer.report.write import report
 from trainer.storage.records import last_error, plain
 
@@ -47,8 +44,7 @@ def told(result: Report) -> str:
 
 
 def document(*places: Path) -> str:
-    result = read(*places)
-    return markdown.text(result, [], provenance(result, [], "today"))
+    return page.render(read(*places), [], [], "today")["report.md"]
 
 
 # --- groups -----------------------------------------------------------------------------------
@@ -510,7 +506,7 @@ def test_every_minus_is_a_true_one() -> None:
 
 
 def test_markdown_shows_names_as_they_are(tmp_path: Path) -> None:
-    assert markdown.escaped("a|b *c* <d> [e](f) `g` _h_ i_j") == (
+    assert page.escaped("a|b *c* <d> [e](f) `g` _h_ i_j") == (
         r"a\|b \*c\* \<d\> \[e\](f) \`g\` \_h\_ i_j"
     )
     write_run(tmp_path / "0", [0.8], settings={"name": "x | <script>alert(1)</script>"})

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from trainer.report.groups import Group
-from trainer.report.measure import ACCURACY, LOSS, Measure
+from trainer.report.groups import Group, divide
 from trainer.report.runs import Run
-from trainer.report.settings import divide
 from trainer.report.statistics import PairedDifference, holm, paired_difference
+from trainer.report.words import ACCURACY, LOSS, Measure
 
-TARGET = 0.80  # of accuracy
 SIGNIFICANT = 0.05  # the 5 % that belongs to a 95 % interval
 
 
@@ -95,6 +93,16 @@ class Report:
         splits = [group.split for group in self.ranked or self.groups] or ["test"]
         return max(("test", "val"), key=splits.count)
 
+    @property
+    def images(self) -> str:
+        """The same as a word."""
+        return "validation" if self.split == "val" else "test"
+
+    @property
+    def number(self) -> str:
+        """What groups are compared by, such as `final test accuracy`."""
+        return f"final {self.images} {self.measure.name}"
+
 
 def analyse(runs: Sequence[Run], target: float | None = None) -> Report:
     """Groups the runs and compares the groups: by accuracy, or by loss where none has one.
@@ -108,20 +116,12 @@ def analyse(runs: Sequence[Run], target: float | None = None) -> Report:
     """
     measure = _measure(runs)
     target = _target(target, measure)
-    known = [run for run in runs if run.settings]
-    bare = [run for run in runs if not run.settings and run.rows]
-    groups: list[Group] = []
-    common: list[str] = []
-    notes: list[str] = []
-    if known:
-        division = divide(known)
-        common, notes = division.common, list(division.notes)
-        for label, members, own in zip(
-            division.labels, division.members, division.settings, strict=True
-        ):
-            groups.append(Group(label, members, own, members[0].split))
-    for run in bare:  # no telling what it shares with others
-        groups.append(Group(run.name or run.place, [run], ["configuration unknown"], run.split))
+    groups, common, notes = divide([run for run in runs if run.settings])
+    groups += [  # no telling what it shares with others
+        Group(run.name or run.place, [run], ["configuration unknown"], run.split)
+        for run in runs
+        if not run.settings and run.rows
+    ]
     groups = _ranked(_distinct(groups), measure)
     return Report(list(runs), measure, groups, _compare(groups, measure), common, target, notes)
 
@@ -136,7 +136,7 @@ def _measure(runs: Sequence[Run]) -> Measure:
     known = [run for run in judged if any(f"{run.split}/loss" in row for row in run.rows)]
     measure = LOSS if known and not classes else ACCURACY
     for run in runs:
-        run.measure = measure
+        run.measure = measure.name
         if run.rows and not run.evaluated:
             why = " (loss=mse)" if run.settings.get("loss") == "mse" else ""
             run.notes.append(f"has no {measure.name}{why}, by which runs are compared here")
@@ -145,7 +145,7 @@ def _measure(runs: Sequence[Run]) -> Measure:
 
 def _target(target: float | None, measure: Measure) -> float | None:
     if target is None:
-        return TARGET if measure is ACCURACY else None
+        return measure.target
     if measure is ACCURACY and not target <= 1:
         raise ValueError(f"--target {target:g}: must be an accuracy, at most 1; 0.8 is 80 %")
     return target

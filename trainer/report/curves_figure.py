@@ -12,12 +12,12 @@ from matplotlib.ticker import MaxNLocator
 
 from trainer.report.analysis import Report
 from trainer.report.groups import Group
-from trainer.report.lr_curves import Curve
-from trainer.report.runs import Run
+from trainer.report.runs import Curve, Run
 from trainer.report.style import (
     FAINT,
     INK,
     MOST_GROUPS,
+    SIZE,
     Look,
     look,
     new_figure,
@@ -29,53 +29,48 @@ SHORT = 10  # epochs: of shorter runs everything is shown
 LOW = 0.2  # accuracy below which there is nothing to leave out
 
 
-def draw(report: Report, *, narrow: bool) -> Figure:
-    """The stacked figure; sizes in inches."""
-    groups = report.groups[:MOST_GROUPS]
-    by, split = report.measure, "validation" if report.split == "val" else "test"
-    size = 9.0 if narrow else 10.0
-    legend_height = 0.19 * len(groups) + 0.2 if narrow else 0
-    height = (7.2 if narrow else max(7.6, 0.22 * len(groups) + 1)) + legend_height
-    figure = new_figure(4.1 if narrow else 10.6, height, narrow=narrow)
+def draw(report: Report) -> Figure:
+    """The stacked figure."""
+    groups, by = report.groups[:MOST_GROUPS], report.measure
+    figure = new_figure(max(7.6, 0.22 * len(groups) + 1))
     rows = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1, 1.6))
     for number, group in enumerate(groups):
         _draw_lr(rows[0], group, look(number))
         _draw_metric(rows[1], group, "train/loss", 1.0, look(number))
         _draw_metric(rows[2], group, f"{group.split}/{by.name}", by.scale, look(number))
-    names = ("learning rate", "train loss", f"{split} {by.axis}")
+    names = ("learning rate", "train loss", f"{report.images} {by.axis}")
     for axes, name in zip(rows, names, strict=True):
-        plain_axes(axes, size=size - 0.5)
+        plain_axes(axes)
         if axes is rows[0] or by.higher:
             axes.ticklabel_format(axis="y", useOffset=False)
         else:  # a loss of values falls over orders of magnitude
             axes.set_yscale("log")
-        axes.set_title(name, loc="left", fontsize=size + 0.5, color=INK, fontweight="bold")
+        axes.set_title(name, loc="left", fontsize=SIZE + 0.5, color=INK, fontweight="bold")
     rows[0].set_ylim(bottom=0)
-    rows[2].set_xlabel("completed epochs", fontsize=size, color=FAINT)
+    rows[2].set_xlabel("completed epochs", fontsize=SIZE, color=FAINT)
     rows[2].xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     rows[2].margins(x=0.02)
     rows[2].set_xlim(left=0)
     if (bottom := lowest_shown(report)) is not None:
         rows[2].set_ylim(bottom=100 * bottom)
-    _updates_axis(rows[0], report, size)
-    handles = [_handle(look(n), group) for n, group in enumerate(groups)]
+    _steps_axis(rows[0], report)
+    _legend(figure, groups)
+    return figure
+
+
+def _legend(figure: Figure, groups: list[Group]) -> None:
     names = short_labels([group.label for group in groups])
-    labels = [
-        name if group.finished else f"{name} (unfinished)"
-        for name, group in zip(names, groups, strict=True)
-    ]
     figure.legend(
-        handles,
-        labels,
-        loc="outside lower left" if narrow else "outside right upper",
+        [_handle(look(n), group) for n, group in enumerate(groups)],
+        [n if g.finished else f"{n} (unfinished)" for n, g in zip(names, groups, strict=True)],
+        loc="outside right upper",
         ncols=1,
-        fontsize=size - 0.5,
+        fontsize=SIZE - 0.5,
         frameon=False,
         labelcolor=INK,
         handlelength=2.6,
         borderaxespad=0.2,
     )
-    return figure
 
 
 def _handle(style: Look, group: Group) -> Line2D:
@@ -159,7 +154,7 @@ def steps_per_epoch(run: Run) -> float | None:
     return run.updates / run.epochs if run.epochs else None
 
 
-def _updates_axis(axes: Axes, report: Report, size: float) -> None:
+def _steps_axis(axes: Axes, report: Report) -> None:
     """Steps along the top, where an epoch has as many in every run."""
     lengths = {steps_per_epoch(run) for run in report.runs if run.rows}
     if len(lengths) != 1 or not (per_epoch := next(iter(lengths))):
@@ -173,6 +168,6 @@ def _updates_axis(axes: Axes, report: Report, size: float) -> None:
 
     top = axes.secondary_xaxis("top", functions=(updates, epochs))
     top.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-    top.tick_params(labelsize=size - 1.5, colors=FAINT, length=3)
-    top.set_xlabel("updates", fontsize=size - 1, color=FAINT, loc="right")
+    top.tick_params(labelsize=SIZE - 1.5, colors=FAINT, length=3)
+    top.set_xlabel("updates", fontsize=SIZE - 1, color=FAINT, loc="right")
     top.spines["top"].set_visible(False)

@@ -1,8 +1,7 @@
-"""The pictures of a report; matplotlib without a display."""
+"""The pictures of a report: final values, curves, the gap. matplotlib without a display."""
 
 import io
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,47 +11,43 @@ from matplotlib.figure import Figure
 from trainer.cli.plot import DPI
 from trainer.report import curves_figure, dots_figure
 from trainer.report.analysis import Report
-from trainer.report.sentences import measure
 from trainer.report.style import MOST_GROUPS
-from trainer.report.wording import listed
-
-Draw = Callable[[bool], Figure]
+from trainer.report.words import listed
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One figure, in two widths.
+    """One figure.
 
     Attributes:
         name: The PNG's name without its ending.
         title: Its heading.
         alt: What it shows, for those who do not see it.
         caption: How to read it.
-        draw: Gives the figure; True: for a narrow screen.
+        figure: As matplotlib draws it.
     """
 
     name: str
     title: str
     alt: str
     caption: str
-    draw: Draw
+    figure: Figure
 
-    def svg(self, *, narrow: bool) -> bytes:
+    def svg(self) -> bytes:
         """The figure as SVG; its letters are outlines, so that every browser shows the same."""
         with matplotlib.rc_context({"svg.hashsalt": self.name}):
-            return _rendered(self.draw(narrow), format="svg", metadata={"Date": None})
+            return self._rendered(format="svg", metadata={"Date": None})
 
     def png(self) -> bytes:
-        """The wide figure as PNG."""
-        return _rendered(self.draw(False), format="png", dpi=DPI)
+        """The figure as PNG."""
+        return self._rendered(format="png", dpi=DPI)
 
-
-def _rendered(figure: Figure, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a box stands for a letter without one
-        figure.savefig(buffer, **options)
-    return buffer.getvalue()
+    def _rendered(self, **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a box stands for a letter without one
+            self.figure.savefig(buffer, **options)
+        return buffer.getvalue()
 
 
 def pictures(report: Report) -> list[Picture]:
@@ -62,7 +57,7 @@ def pictures(report: Report) -> list[Picture]:
         result.append(_final(report))
     if any(run.rows for run in report.runs):
         result.append(_curves(report))
-    if any(group.estimate(lambda run: run.gap) for group in report.ranked):
+    if any(group.gap for group in report.ranked):
         result.append(_gap(report))
     return result
 
@@ -71,17 +66,17 @@ def _final(report: Report) -> Picture:
     texts = [f"{group.label} {report.measure.mean_and_sd(group.final)}" for group in report.ranked]
     several = any(group.seeds > 1 for group in report.ranked)
     spread = " The bar is the mean, the whiskers its 95 % confidence interval." if several else ""
+    title = report.number.capitalize()
     return Picture(
         "final",
-        measure(report).capitalize(),
-        f"{measure(report).capitalize()} of each group, best first: {listed(texts, most=20)}.",
+        title,
+        f"{title} of each group, best first: {listed(texts, most=20)}.",
         f"One dot per seed.{spread}{_left_out(len(report.ranked))}",
-        lambda narrow: dots_figure.draw_final(report, narrow=narrow),
+        dots_figure.draw_final(report),
     )
 
 
 def _curves(report: Report) -> Picture:
-    split = "validation" if report.split == "val" else "test"
     labels = [group.label for group in report.groups]
     several = any(group.seeds > 1 for group in report.ranked)
     band = " Lines are means over seeds, bands reach from the lowest to the highest seed."
@@ -92,29 +87,25 @@ def _curves(report: Report) -> Picture:
     return Picture(
         "curves",
         "What the learning rate did",
-        f"Learning rate, train loss and {split} {report.measure.name} against the epoch, for "
-        f"{listed(labels, most=20)}.",
+        f"Learning rate, train loss and {report.images} {report.measure.name} against the epoch, "
+        f"for {listed(labels, most=20)}.",
         f"The learning rate is that of each step, as lr.csv has it.{axis}"
         f"{band if several else ''}{thin if unfinished else ''}{_left_out(len(report.groups))}",
-        lambda narrow: curves_figure.draw(report, narrow=narrow),
+        curves_figure.draw(report),
     )
 
 
 def _gap(report: Report) -> Picture:
-    by, split = report.measure, "validation" if report.split == "val" else "test"
-    texts: list[str] = []
-    for group in report.ranked:
-        gap = group.estimate(lambda run: run.gap)
-        texts += [f"{group.label} {by.difference(gap.mean)}"] if gap else []
+    by, images = report.measure, report.images
+    texts = [f"{g.label} {by.difference(g.gap.mean)}" for g in report.ranked if g.gap]
     return Picture(
         "gap",
-        f"Train and {split} {by.name}, and the gap",
-        f"Train and {split} {by.name} after the last epoch; the gap"
-        f"{' in points' if by.higher else ''}: "
-        f"{listed(texts, most=20)}.",
-        f"Filled: {split}; open: train; means over seeds. The number is the gap"
+        f"Train and {images} {by.name}, and the gap",
+        f"Train and {images} {by.name} after the last epoch; the gap"
+        f"{' in points' if by.higher else ''}: {listed(texts, most=20)}.",
+        f"Filled: {images}; open: train; means over seeds. The number is the gap"
         f"{' in percentage points' if by.higher else ''}.{_left_out(len(report.ranked))}",
-        lambda narrow: dots_figure.draw_gap(report, narrow=narrow),
+        dots_figure.draw_gap(report),
     )
 
 

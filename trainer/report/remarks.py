@@ -2,11 +2,9 @@
 
 from trainer.cli.words import count
 from trainer.report.analysis import Report
-from trainer.report.groups import Group
+from trainer.report.groups import Group, written
 from trainer.report.runs import Run
-from trainer.report.sentences import measure
-from trainer.report.settings import written
-from trainer.report.wording import listed
+from trainer.report.words import listed
 
 # What changes results although the configuration is the same, and how to speak of it.
 CIRCUMSTANCES = {
@@ -16,6 +14,19 @@ CIRCUMSTANCES = {
     "torch": "different torch versions",
     "commit": "different commits of the code",
 }
+
+MADE_WITH = {
+    "trainer": "trainer",
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "python": "Python",
+    "device": "device",
+    "precision": "precision",
+    "data": "data SHA-256",
+    "commit": "commit",
+}
+
+HASHES = ("data", "commit")
 
 
 def warnings(report: Report) -> list[str]:
@@ -32,8 +43,7 @@ def warnings(report: Report) -> list[str]:
         )
     if lacking := [run for run in report.runs if run.status == "done" and not run.finished]:
         lines.append(
-            f"{len(lacking)} of {runs} finished without the {measure(report)}: shown, but in no "
-            "mean."
+            f"{len(lacking)} of {runs} finished without the {report.number}: shown, but in no mean."
         )
     for group in report.ranked:
         if group.repeated:
@@ -56,7 +66,7 @@ def _circumstances(finished: list[Run]) -> list[str]:
     for key, what in CIRCUMSTANCES.items():
         values = list(dict.fromkeys(r.made_with[key] for r in finished if key in r.made_with))
         if len(values) > 1:
-            short = [v[:10] if key in ("data", "commit") else v for v in values]
+            short = [v[:10] if key in HASHES else v for v in values]
             lines.append(f"Made with {what}: {listed(short)}.")
     return lines
 
@@ -89,41 +99,11 @@ def _curves_differ(group: Group) -> bool:
     return any(curve != curves[0] for curve in curves)
 
 
-def _train(report: Report, split: str) -> str:
-    if report.measure.higher:
-        return (
-            "Train accuracy is counted during the epoch, on augmented images. The gap is train "
-            f"less {split} accuracy."
-        )
-    return (
-        "Train loss is the mean over the epoch, during which the weights change. The gap is "
-        f"{split} less train loss."
-    )
-
-
-def explanations(report: Report) -> list[str]:
-    """How to read the page, in a few lines."""
-    split = "validation" if report.split == "val" else "test"
-    if report.split == "val":
-        choice = (
-            "Groups are chosen by the validation images; the test set was read once, at the end, "
-            "so its column is a fair estimate for the group that was chosen beforehand."
-        )
-    else:
-        choice = (
-            "The best epoch was picked by the test set itself, so it is too good by what luck "
-            "adds; data.val_size would keep the test set out."
-        )
-    return [
-        f"The main number is the {measure(report)}, after the last epoch: nothing was picked by "
-        f"looking at it. {choice}",
-        "± is the sample standard deviation over seeds (n - 1). The 95 % confidence interval (CI) "
-        "is that of the mean, with Student's t; it needs two seeds.",
-        "A seed decides initial weights, order and crops, the same for each group. Differences are "
-        "taken within seeds and then averaged; p is two-sided and adjusted by Holm for the number "
-        "of comparisons.",
-        "The leader was picked by these same numbers, which favours it a little. "
-        '"Do not separate" means that these seeds cannot tell, not that the two are equal.',
-        _train(report, split),
-        "Seconds include evaluation, on whatever else the machine was doing.",
-    ]
+def made_with(report: Report) -> list[str]:
+    """What the runs were made with, a fact a line."""
+    lines: list[str] = []
+    for key, name in MADE_WITH.items():
+        values = dict.fromkeys(r.made_with[key] for r in report.runs if key in r.made_with)
+        short = [value[:12] if key in HASHES else value for value in values]
+        lines += [f"Runs: {name} {listed(short)}"] if values else []
+    return lines

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from trainer.cli.words import count
 from trainer.report.analysis import Comparison, Report
 from trainer.report.groups import Group
-from trainer.report.measure import Measure
 from trainer.report.statistics import Estimate
-from trainer.report.wording import listed, p_value
+from trainer.report.words import Measure, listed, p_value
 
 LONGEST_TITLE = 60  # characters of others' labels; more belong into the text
 
@@ -25,11 +24,6 @@ class Headline:
     text: str
 
 
-def measure(report: Report) -> str:
-    """The number that groups are compared by."""
-    return f"final {'validation' if report.split == 'val' else 'test'} {report.measure.name}"
-
-
 def headline(report: Report) -> Headline:
     """Which one to take, and how far the numbers carry that."""
     leader = report.leader
@@ -37,7 +31,7 @@ def headline(report: Report) -> Headline:
         rest = listed([f"{n} {status}" for status, n in _statuses(report).items()])
         done = any(run.status == "done" for run in report.runs)
         title = (
-            f"No finished run tells its {measure(report)}." if done else "No run has finished yet."
+            f"No finished run tells its {report.number}." if done else "No run has finished yet."
         )
         return Headline(title, f"There is nothing to compare: {rest}.")
     if not report.comparisons:
@@ -62,7 +56,7 @@ def headline(report: Report) -> Headline:
 
 def _reached(report: Report, final: Estimate) -> str:
     """`87.38 % final test accuracy`, `final test loss 0.4213`."""
-    number, what = report.measure.value(final.mean), measure(report)
+    number, what = report.measure.value(final.mean), report.number
     return f"{number} {what}" if report.measure.higher else f"{what} {number}"
 
 

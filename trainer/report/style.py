@@ -17,6 +17,8 @@ LINES: tuple[LineStyleType, ...] = (
 MOST_GROUPS = 24  # as many as can be told apart, and named beside the axes
 INK, FAINT, RULE = "#1c2430", "#5b6675", "#d9dee5"
 LONGEST_LABEL = 40
+WIDTH = 10.6  # inches, of every picture
+SIZE = 10.0  # points, of its letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +53,19 @@ def short_labels(labels: list[str], longest: int = LONGEST_LABEL) -> list[str]:
     ]
 
 
-def new_figure(width: float, height: float, *, narrow: bool) -> Figure:
-    """An empty figure; sizes in inches."""
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        pad = 0.06 if narrow else 0.08
-        engine.set(w_pad=pad, h_pad=pad)  # pyright: ignore[reportCallIssue]
+def new_figure(height: float) -> Figure:
+    """An empty figure; its height in inches."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # pyright: ignore
     return figure
 
 
-def plain_axes(axes: Axes, *, size: float) -> None:
+def plain_axes(axes: Axes) -> None:
     """Takes away what is not needed."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(RULE)
-    axes.tick_params(labelsize=size, colors=FAINT, length=3)
+    axes.tick_params(labelsize=SIZE - 0.5, colors=FAINT, length=3)
     axes.grid(color=RULE, linewidth=0.7)
     axes.set_axisbelow(True)

@@ -7,7 +7,7 @@ from trainer.cli.words import count
 from trainer.report.analysis import Comparison, Report
 from trainer.report.groups import Group
 from trainer.report.runs import Run
-from trainer.report.wording import NONE, duration, joined_range, p_value
+from trainer.report.words import NONE, duration, joined_range, p_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,12 @@ class Table:
     note: str = ""
 
 
+def of(report: Report) -> dict[str, Table | None]:
+    """Every table by its name; None where there is nothing to say."""
+    made = (results, comparisons, speed, troubles, settings, runs)
+    return {table.__name__: table(report) for table in made}
+
+
 def results(report: Report) -> Table:
     """Final and best value of each group."""
     by, split = report.measure, "val." if report.split == "val" else "test"
@@ -41,12 +47,12 @@ def results(report: Report) -> Table:
         other = "" if group.split == report.split else f" ({group.split})"
         row = [group.label, str(group.seeds), by.mean_and_sd(group.final) + other]
         row.append(by.interval(group.final))
-        row.append(by.mean_and_sd(group.estimate(lambda run: run.best)))
+        row.append(by.mean_and_sd(group.best))
         if tested:
             row.append(by.mean_and_sd(group.estimate(lambda run: run.test_last)))
             row.append(by.mean_and_sd(group.estimate(lambda run: run.test_best)))
-        row.append(by.mean_and_sd(group.estimate(lambda run: run.train)))
-        rows.append([*row, by.difference_and_sd(group.estimate(lambda run: run.gap))])
+        row.append(by.mean_and_sd(group.train))
+        rows.append([*row, by.difference_and_sd(group.gap)])
     note = "Mean ± standard deviation over seeds."
     return Table(by.name.capitalize(), columns, rows, note=note)
 
@@ -167,7 +173,7 @@ def runs(report: Report) -> Table:
             str(run.seed) if isinstance(run.seed, int) else NONE,
             str(run.epochs),
             report.measure.value(run.final),
-            _best(run),
+            _best(report, run),
             report.measure.value(run.train),
             duration(run.seconds),
         ]
@@ -177,9 +183,9 @@ def runs(report: Report) -> Table:
     return Table("Every run", [*columns, "Time"], rows, texts=3)
 
 
-def _best(run: Run) -> str:
+def _best(report: Report, run: Run) -> str:
     row = run.best_row
-    return NONE if row is None else f"{run.measure.value(run.best)} ({int(row['epoch'])})"
+    return NONE if row is None else f"{report.measure.value(run.best)} ({int(row['epoch'])})"
 
 
 def settings(report: Report) -> Table | None:
@@ -189,34 +195,3 @@ def settings(report: Report) -> Table | None:
     rows = [[group.label, " ".join(group.settings) or NONE] for group in report.groups]
     title = f"What sets the {count(len(report.groups), 'group')} apart"
     return Table(title, ["Group", "Settings"], rows, texts=2)
-
-
-def screen(report: Report) -> Table:
-    """The short table."""
-    by = report.measure
-    rows = [
-        [
-            group.label,
-            f"{sum(run.status == 'done' for run in group.runs)} of {len(group.runs)}",
-            by.mean_and_sd(group.final),
-            by.interval(group.final),
-            by.mean_and_sd(group.estimate(lambda run: run.best)),
-            by.difference_and_sd(group.estimate(lambda run: run.gap)),
-        ]
-        for group in report.groups
-    ]
-    final = f"final {report.split}" + ("" if by.higher else f" {by.name}")
-    return Table("", ["group", "runs done", final, "95 % CI", "best epoch", "gap"], rows)
-
-
-def terminal(table: Table) -> list[str]:
-    """A table for a terminal, columns aligned."""
-    lines = [table.columns, *table.rows]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(table.columns))]
-    return [
-        "  ".join(
-            cell.ljust(width) if n < table.texts else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]

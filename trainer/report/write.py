@@ -1,16 +1,17 @@
 """A report from folders to files."""
 
 import math
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.report import markdown, page, spreadsheet
+from trainer import __version__
+from trainer.report import screen, spreadsheet
 from trainer.report.analysis import Report, analyse
-from trainer.report.discovery import find_runs
-from trainer.report.provenance import Provenance, provenance
-from trainer.report.runs import read_run
+from trainer.report.read import find_runs, read_run
+from trainer.report.remarks import made_with
 from trainer.storage import files
 
 
@@ -27,6 +28,10 @@ class Written:
     report: Report
     folder: Path
     files: list[Path]
+
+    def lines(self) -> list[str]:
+        """What there is to say on the screen."""
+        return [*screen.lines(self.report), "", f"report: {self.folder / 'report.html'}"]
 
 
 def report(
@@ -59,23 +64,19 @@ def report(
     if arguments is None:
         target_flag = [] if target is None else [f"--target={target:g}"]
         arguments = [*map(str, folders), *target_flag, f"--output={output}"]
-    made = provenance(result, arguments, time.strftime("%Y-%m-%d %H:%M", now))
-    output.mkdir(parents=True, exist_ok=True)
-    return Written(result, output, _write(result, made, output))
-
-
-def _write(result: Report, made: Provenance, output: Path) -> list[Path]:
-    # matplotlib takes half a second to import; a mistyped folder answers without
+    command = shlex.join(["python", "-m", "trainer.report", *arguments])
+    date = time.strftime("%Y-%m-%d %H:%M", now)
+    origin = [f"Made with trainer {__version__} on {date}: {command}", *made_with(result)]
+    # matplotlib and jinja2 take half a second to import; a mistyped folder answers without
     from trainer.report.figures import pictures
+    from trainer.report.page import render
 
     figures = pictures(result)
-    texts = {
-        "report.html": page.text(result, figures, made),
-        "report.md": markdown.text(result, figures, made),
-        "report.csv": spreadsheet.text(result),
-    }
+    texts = render(result, figures, origin, date) | {"report.csv": spreadsheet.text(result)}
+    output.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         files.write_text(output / name, text)
     for picture in figures:
         files.write(output / f"{picture.name}.png", picture.png())
-    return [output / name for name in (*texts, *(f"{p.name}.png" for p in figures))]
+    names = [*texts, *(f"{picture.name}.png" for picture in figures)]
+    return Written(result, output, [output / name for name in names])
