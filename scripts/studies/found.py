@@ -51,12 +51,12 @@ def finished(folders: Sequence[Path], own: Path | None = None) -> list[Finished]
     Raises:
         ValueError: If one of `folders` is missing or holds no run.
     """
-    places = dict(find_runs(folders))
+    places = [folder.resolve() for folder, _ in find_runs(folders)]
     if own is not None and own.is_dir():
         with contextlib.suppress(ValueError):  # nothing was made yet
-            places |= dict(find_runs([own]))
+            places += [folder.resolve() for folder, _ in find_runs([own])]
     runs: list[Finished] = []
-    for folder in places:
+    for folder in dict.fromkeys(places):
         try:
             run = read(folder)
         except ValueError as error:

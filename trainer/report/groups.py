@@ -16,6 +16,7 @@ from trainer.storage.records import plain
 NOT_ASKED = {"seed", "data.sha256", "precision", "processes"}
 # Groups whose option decides which keys there are.
 OPTIONS = ("data", "model", "optimizer", "scheduler")
+LONGEST = 40  # characters of a label
 Metric = Callable[[Run], float | None]
 
 
@@ -173,7 +174,7 @@ def _completed(tables: list[dict[str, str]]) -> tuple[list[dict[str, str]], list
 
 
 def _labels(members: Sequence[Sequence[Run]], tables: Sequence[Mapping[str, str]]) -> list[str]:
-    """A short label for each group, no two alike."""
+    """What differs about each group: its name, or its options and parameters."""
     names = [{run.name for run in runs} for runs in members]
     distinct = {next(iter(found)) for found in names if len(found) == 1}
     if len(distinct) == len(members) and None not in distinct:
@@ -183,16 +184,34 @@ def _labels(members: Sequence[Sequence[Run]], tables: Sequence[Mapping[str, str]
         several = {"scheduler"}
     labels: list[str] = []
     for table in tables:
-        parts: list[str] = []
-        for scope in ("", *OPTIONS):
-            parts += [chain(table, scope)] if scope in several else []
-            parts += [
-                f"{key}={value}"
-                for key, value in table.items()
-                if _scope(key) == scope and not _is_name(key) and _differs(key, table, tables)
-            ]
+        keys = [key for key in table if not _is_name(key) and _differs(key, table, tables)]
+        own = [key.rpartition(".")[2] for key in keys]
+        parts = [chain(table, group) for group in OPTIONS if group in several]
+        parts += [
+            f"{key if own.count(last) > 1 else last}={_three_digits(table[key])}"
+            for key, last in zip(keys, own, strict=True)
+        ]
         labels.append(" ".join(part for part in parts if part))
     return [label or f"group {n}" for n, label in enumerate(labels, 1)]
+
+
+def shortened(labels: Sequence[str]) -> list[str]:
+    """Labels of at most 40 characters, no two alike: those that would be get a number."""
+    short = [label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…" for label in labels]
+    return [
+        f"{label[: LONGEST - 5]} #{short[: n + 1].count(label)}"
+        if short.count(label) > 1
+        else label
+        for n, label in enumerate(short)
+    ]
+
+
+def _three_digits(value: str) -> str:
+    """`0.0123` for `0.01234567`; what is no fraction stays as it is."""
+    try:
+        return value if float(value).is_integer() else f"{float(value):.3g}"
+    except (ValueError, OverflowError):
+        return value
 
 
 def _is_name(key: str) -> bool:

@@ -1,23 +1,30 @@
 """report.html and report.md, out of their templates: every text that goes in is escaped."""
 
 import base64
+import gzip
+import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from plotly.offline import get_plotlyjs
 
 from trainer.cli.words import count
-from trainer.report import tables
+from trainer.report import charts, tables
 from trainer.report.analysis import Report
-from trainer.report.figures import Picture
+from trainer.report.captions import captions
 from trainer.report.remarks import warnings
 from trainer.report.sentences import comparison_sentence, headline
 from trainer.report.words import joined_range
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
+HERE = Path(__file__).parent
 
 
 def escaped(text: str) -> str:
@@ -32,36 +39,62 @@ def unbroken(text: str) -> str:
 
 
 def render(
-    report: Report, pictures: Sequence[Picture], origin: Sequence[str], date: str
+    reports: Sequence[Report], origin: Sequence[str], date: str, folder: Path
 ) -> dict[str, str]:
-    """Both documents, by file name; for Markdown the pictures lie beside it.
+    """Both documents, by file name.
 
     Args:
-        report: What they say.
-        pictures: Its figures.
-        origin: How it and its runs were made, in lines.
-        date: When it was made.
+        reports: What they say, a part each.
+        origin: How they and their runs were made, in lines.
+        date: When they were made.
+        folder: Where they will lie; the PNG files lie beside them.
     """
-    by = report.measure
-    explanations = _environment(False).get_template("explanations.j2").render(report=report)
+    explain = _environment(False).get_template("explanations.j2")
+    lines = [line for each in reports for line in explain.render(report=each).splitlines()]
+    runs = count(sum(len(report.runs) for report in reports), "run")
+    groups = count(sum(len(report.groups) for report in reports), "group")
+    script, plotly = (HERE / "report.js").read_text(encoding="utf-8"), get_plotlyjs()
     context: dict[str, Any] = {
-        "report": report,
-        "answer": headline(report),
-        "warnings": warnings(report),
-        "facts": _facts(report),
-        "sentences": [comparison_sentence(each, by) for each in report.comparisons],
-        "tables": tables.of(report),
-        "pictures": dict.fromkeys(("final", "curves", "gap"))
-        | {picture.name: picture for picture in pictures},
-        "explanations": explanations.splitlines(),
+        "parts": [_part(report, number) for number, report in enumerate(reports, 1)],
+        "explanations": dict.fromkeys(lines),
         "origin": origin,
         "date": date,
-        "counts": f"{count(len(report.runs), 'run')} in {count(len(report.groups), 'group')}",
+        "counts": f"{runs} in {groups}",
+        "script": Markup(script),
+        "plotly": base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode(),
+        "hashes": [_hash(script), _hash(plotly)],
+        "link": partial(_link, folder=folder),
     }
     html, markdown = _environment(True, unbroken), _environment(False, escaped)
     return {
         "report.html": html.get_template("page.html.j2").render(context),
         "report.md": markdown.get_template("page.md.j2").render(context),
+    }
+
+
+def file_name(figure: str, part: int) -> str:
+    """The PNG file of a figure; of the first part, or the only one, it is called as the figure."""
+    return f"{figure}.png" if part == 1 else f"{figure}_{part}.png"
+
+
+def _link(run: Path, folder: Path) -> str:
+    """The address of a run folder, seen from where the page lies."""
+    return quote(Path(os.path.relpath(run, folder)).as_posix())
+
+
+def _part(report: Report, number: int) -> dict[str, Any]:
+    told = report.told
+    return {
+        "number": number,
+        "report": report,
+        "answer": headline(report),
+        "warnings": warnings(report),
+        "facts": _facts(report),
+        "sentences": [comparison_sentence(each, report.measure) for each in told],
+        "tables": tables.of(report),
+        "captions": captions(report),
+        "files": {name: file_name(name, number) for name in captions(report)},
+        "data": charts.data(report),
     }
 
 
@@ -71,8 +104,8 @@ def _environment(html: bool, written: Callable[[str], str] = str) -> Environment
     def finalize(value: Any) -> Any:
         return value if isinstance(value, Markup) else written(str(value))
 
-    made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+    return Environment(
+        loader=FileSystemLoader(HERE),
         autoescape=html,
         finalize=finalize,
         undefined=StrictUndefined,
@@ -80,12 +113,12 @@ def _environment(html: bool, written: Callable[[str], str] = str) -> Environment
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters["base64"] = _base64
-    return made
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def _hash(script: str) -> str:
+    """The source that the page's policy lets run: nothing but these scripts."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _facts(report: Report) -> dict[str, str]:

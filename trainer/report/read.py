@@ -1,8 +1,9 @@
 """Run folders read: where they are, and what their files tell. Whatever is missing is left out."""
 
-import itertools
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, islice, takewhile
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -39,7 +40,7 @@ def find_runs(places: Sequence[Path]) -> list[tuple[Path, str]]:
     Raises:
         ValueError: If a folder is missing or holds no run; names it.
     """
-    found: dict[Path, str] = {}
+    found: dict[Path, tuple[Path, str]] = {}
     for place in places:
         if not place.exists():
             raise ValueError(f"{plain(place)}: there is no such folder")
@@ -56,8 +57,8 @@ def find_runs(places: Sequence[Path]) -> list[tuple[Path, str]]:
             inner = run.relative_to(place).as_posix()
             several = len(places) > 1 and inner != "."
             called = f"{name}/{inner}" if several else name if inner == "." else inner
-            found.setdefault(run.resolve(), plain(called))
-    return list(found.items())
+            found.setdefault(run.resolve(), (run, plain(called)))
+    return list(found.values())
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
@@ -94,6 +95,8 @@ def read_run(folder: Path, place: str) -> Run:
     name = config.get("name", summary.get("name"))
     run.name = plain(name) if name else None
     run.overrides = records.read_overrides(folder / run_folder.HYDRA / "overrides.yaml")
+    run.command = _command(summary, run.overrides)
+    run.trial = _trial(folder)
     val = any(key.startswith("val/") for row in rows for key in row) or bool(
         run.settings.get("data.val_size")
     )
@@ -102,8 +105,8 @@ def read_run(folder: Path, place: str) -> Run:
     run.error = run.error or records.last_error(folder / run_folder.LOG)
     run.status = _status(folder, summary, run)
     run.seconds = records.numbers(summary).get("seconds")
-    if run.status != "done" and rows and all("seconds" in row for row in rows):
-        run.seconds = sum(row["seconds"] for row in rows)  # the summary is as old as the start
+    if run.status != "done" and rows and "elapsed" in rows[-1]:
+        run.seconds = rows[-1]["elapsed"]  # the summary is as old as the start
     run.tested = {w: records.numbers(summary.get(f"test_{w}")) for w in ("last", "best")}
     run.lr = read_curve(folder / run_folder.LR)
     run.made_with = _made_with(summary)
@@ -117,6 +120,9 @@ def _rows(folder: Path, summary: Mapping[str, Any], notes: list[str]) -> list[Ro
     if "epoch" in last and "step" in last and last["epoch"] > (rows[-1]["epoch"] if rows else 0):
         notes.append(f"{run_folder.METRICS} lacks the last epoch: taken from {run_folder.SUMMARY}")
         rows.append(last)
+    known = takewhile(lambda row: "seconds" in row, rows)
+    for row, elapsed in zip(rows, accumulate(row["seconds"] for row in known), strict=False):
+        row["elapsed"] = elapsed
     return rows
 
 
@@ -140,6 +146,21 @@ def _status(folder: Path, summary: Mapping[str, Any], run: Run) -> str:
         run.error = run.error or "left no result and no error: refused, killed, or just starting"
         return "failed"
     return "unknown"
+
+
+def _command(summary: Mapping[str, Any], overrides: list[str]) -> str:
+    words = summary.get("command")
+    if isinstance(words, list) and words:
+        return shlex.join(map(plain, words))
+    return shlex.join(["python", "-m", "trainer", *overrides]) if overrides else ""
+
+
+def _trial(folder: Path) -> int | None:
+    """The number of a search's job; its folder is called so."""
+    sweep = records.read_json(folder.resolve().parent / run_folder.SWEEP, [])
+    # Sweeps of version 0.1 say it with a direction.
+    searched = sweep.get("search") or sweep.get("direction")
+    return int(folder.name) if searched and folder.name.isdecimal() else None
 
 
 def _made_with(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -198,7 +219,7 @@ def _thinned(points: Iterator[tuple[int, float]], total: int) -> Iterator[tuple[
         yield from points
         return
     size = -(-total // (MOST_POINTS // 2))
-    while bucket := list(itertools.islice(points, size)):
+    while bucket := list(islice(points, size)):
         lowest = min(bucket, key=lambda point: point[1])
         highest = max(bucket, key=lambda point: point[1])
         # Level stretches keep both ends: a line between two points must not look like a slope.

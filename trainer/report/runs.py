@@ -21,7 +21,9 @@ class Run:
         name: The name that the user gave it.
         settings: Its configuration, flat; the fingerprint's where config.yaml is missing.
         overrides: What was typed, where Hydra wrote it down.
-        rows: A row per evaluated epoch, as in metrics.jsonl.
+        command: The command that made it; empty where it is not known.
+        trial: Its number in a search; None: it is part of none.
+        rows: A row per evaluated epoch, as in metrics.jsonl, and in `elapsed` the seconds so far.
         split: What was evaluated, `test` or `val`.
         measure: What it is compared by, `accuracy` or `loss`.
         error: Why it failed.
@@ -40,6 +42,8 @@ class Run:
     name: str | None = None
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     overrides: list[str] = field(default_factory=list[str])
+    command: str = ""
+    trial: int | None = None
     rows: list[Row] = field(default_factory=list[Row])
     split: str = "test"
     measure: str = "accuracy"
@@ -128,11 +132,9 @@ class Run:
 
     def reached(self, target: float) -> tuple[int, float | None] | None:
         """Steps and seconds at the first evaluation as good as a target; None: never."""
-        seconds: float | None = 0.0
-        for row in self.rows:
-            seconds = seconds + row["seconds"] if seconds is not None and "seconds" in row else None
-            if self.metric in row and self._sign * (row[self.metric] - target) >= 0:
-                return int(row["step"]), seconds
+        for row in self.evaluated:
+            if self._sign * (row[self.metric] - target) >= 0:
+                return int(row["step"]), row.get("elapsed")
         return None
 
     @property

@@ -3,37 +3,36 @@
 import csv
 import io
 import re
+from collections.abc import Sequence
 
 from trainer.report.analysis import Report
 from trainer.report.groups import written
 from trainer.report.runs import Run
 from trainer.storage.records import plain
 
+PARTED = ("data.name", "model.name")  # what a folder of mixed runs is divided by, the epochs aside
 Cell = str | int | float | None
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
-def text(report: Report) -> str:
+def text(reports: Sequence[Report]) -> str:
     """The table: accuracies and the gap are fractions, times seconds; empty where unknown.
 
     The columns behind those of every report are the settings that differ.
     """
-    labels = {id(run): group.label for group in report.groups for run in group.runs}
-    differing = dict.fromkeys(
-        setting.partition("=")[0]
-        for group in report.groups
-        for setting in group.settings
-        if "=" in setting
-    )
     rows: list[dict[str, Cell]] = []
-    for run in report.runs:
-        row = _row(run, labels.get(id(run)), report.target)
-        own = {key: written(run.settings[key]) for key in differing if key in run.settings}
-        rows.append(row | {key: own.get(key) for key in differing if key not in row})
+    for report in reports:
+        keys = [s.partition("=")[0] for g in report.groups for s in g.settings if "=" in s]
+        differing = [*dict.fromkeys(keys), *(PARTED if report.title else ())]
+        for run in report.runs:
+            own = {key: written(run.settings[key]) for key in differing if key in run.settings}
+            rows.append(own | _row(run, report.label(run), report.target))
+    first = _row(reports[0].runs[0], None, None)
+    columns = dict.fromkeys([*first, *(key for row in rows for key in row)])
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(map(_inert, rows[0]))
-    writer.writerows(map(_inert, row.values()) for row in rows)
+    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
+    writer.writerow({key: _inert(key) for key in columns})
+    writer.writerows({key: _inert(cell) for key, cell in row.items()} for row in rows)
     return buffer.getvalue()
 
 
@@ -41,7 +40,7 @@ def _row(run: Run, label: str | None, target: float | None) -> dict[str, Cell]:
     best, by, made = run.best_row, run.measure, run.made_with
     reached = None if target is None else run.reached(target)
     return {
-        "folder": plain(run.folder),
+        "folder": plain(run.folder.resolve()),
         "status": run.status,
         "group": label,
         "name": run.name,

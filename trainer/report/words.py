@@ -1,5 +1,6 @@
 """How numbers are written for a reader, above all the one that runs are compared by."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from trainer.report.statistics import Estimate, PairedDifference
@@ -81,14 +82,20 @@ class Measure:
             return self.difference(value and value.mean)
         return f"{self.difference(value.mean)} ± {self.difference(value.sd)}"
 
-    def interval(self, value: Estimate | None) -> str:
-        """The 95 % interval of a mean, `86.90 to 87.86` (percent)."""
+    def ends(self, value: Estimate | None) -> tuple[float, float] | None:
+        """The 95 % interval of a mean, cut where an accuracy cannot be; None: there is none."""
         if value is None or value.half_width is None:
-            return NONE
+            return None
         low, high = value.mean - value.half_width, value.mean + value.half_width
+        return (max(low, 0.0), min(high, 1.0)) if self.higher else (low, high)
+
+    def interval(self, value: Estimate | None) -> str:
+        """The same as a text, `86.90 to 87.86` (percent)."""
+        if value is None or (ends := self.ends(value)) is None:
+            return "two seeds give none" if value and value.n == 2 else NONE
         if self.higher:
-            return _typeset(f"{100 * low:.2f} to {100 * high:.2f}")
-        return f"{self.value(low)} to {self.value(high)}"
+            return f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"
+        return f"{self.value(ends[0])} to {self.value(ends[1])}"
 
     def interval_of_difference(
         self, value: PairedDifference | None, *, sign: bool = False, times: int = 1
@@ -134,7 +141,14 @@ def listed(words: list[str], most: int = 6) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
+def counted(words: list[str]) -> str:
+    """`3 done and 1 failed`."""
+    return listed([f"{n} {word}" for word, n in Counter(words).items()])
+
+
 def joined_range(numbers: list[float]) -> str:
-    """`30`, or `30 to 40`."""
+    """`30`, or `30 to 40`; a dash for none."""
+    if not numbers:
+        return NONE
     low, high = f"{min(numbers):,.0f}", f"{max(numbers):,.0f}"
     return low if low == high else f"{low} to {high}"
