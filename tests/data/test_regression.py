@@ -126,7 +126,7 @@ def test_a_sweep_of_it_is_compared_by_the_loss(tmp_path: Path) -> None:
     sentence = comparison_sentence(comparison, result.measure)
     assert sentence.startswith("lr=0.0001 is above lr=0.1 by ")
     assert f"(95 % CI {low:#.3g} to {high:#.3g}, " in sentence
-    assert headline(result).title == "Take optimizer.lr=0.1."
+    assert headline(result).title == "Take lr=0.1."
     assert "The numbers support that this is less than" in headline(result).text
     assert headline(result).title in process.out
     page = (tmp_path / "sweep" / "report" / "report.md").read_text()

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, islice, takewhile
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -186,15 +186,12 @@ def read_curve(path: Path) -> Curve | None:
     """
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            total = sum(1 for _ in file) - 1
-        if total < 1:
-            return None
-        with path.open(encoding="utf-8", errors="replace") as file:
-            next(file)
-            points = list(_thinned(_points(file), total))
-    except (OSError, StopIteration):
+            points = list(_points(file))
+    except OSError:
         return None
-    return ([k for k, _ in points], [lr for _, lr in points]) if points else None
+    size = -(-len(points) // (MOST_POINTS // 2)) if len(points) > MOST_POINTS else 1
+    kept = [p for n in range(0, len(points), size) for p in _ends(points[n : n + size])]
+    return ([k for k, _ in kept], [lr for _, lr in kept]) if kept else None
 
 
 def _points(file: TextIO) -> Iterator[tuple[int, float]]:
@@ -205,7 +202,7 @@ def _points(file: TextIO) -> Iterator[tuple[int, float]]:
         try:
             step, lrs = int(cells[0]), [float(cell) for cell in cells[1:]]
         except ValueError:
-            continue  # a line that is being written
+            continue  # the heading, or a line that is being written
         if not 0 <= step < MOST_UPDATES or not lrs or not all(map(is_number, lrs)):
             continue
         if column is None:
@@ -214,14 +211,8 @@ def _points(file: TextIO) -> Iterator[tuple[int, float]]:
             yield step, lrs[column]
 
 
-def _thinned(points: Iterator[tuple[int, float]], total: int) -> Iterator[tuple[int, float]]:
-    if total <= MOST_POINTS:
-        yield from points
-        return
-    size = -(-total // (MOST_POINTS // 2))
-    while bucket := list(islice(points, size)):
-        lowest = min(bucket, key=lambda point: point[1])
-        highest = max(bucket, key=lambda point: point[1])
-        # Level stretches keep both ends: a line between two points must not look like a slope.
-        pair = {lowest, highest} if lowest[1] != highest[1] else {bucket[0], bucket[-1]}
-        yield from sorted(pair)
+def _ends(stretch: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Lowest and highest LR; of a level stretch both ends: a line must not look like a slope."""
+    lowest = min(stretch, key=lambda point: point[1])
+    highest = max(stretch, key=lambda point: point[1])
+    return sorted({lowest, highest} if lowest[1] != highest[1] else {stretch[0], stretch[-1]})

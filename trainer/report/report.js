@@ -33,7 +33,8 @@ function layout(height, more) {
     font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: colour("ink") },
     hoverlabel: { bgcolor: colour("card"), bordercolor: colour("soft"), font: { color: colour("ink") }, namelength: -1 },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("soft"), activecolor: colour("accent") },
-    margin: { l: 10, r: 10, t: 26, b: 10 }, dragmode: touch.matches ? false : "zoom", showlegend: false,
+    // On a phone the buttons need a line of their own above the plot.
+    margin: { l: 10, r: 10, t: narrow.matches ? 52 : 26, b: 10 }, dragmode: touch.matches ? false : "zoom", showlegend: false,
     ...more, ...axes,
   };
 }
@@ -63,7 +64,7 @@ function final(chart) {
   const traces = chart.rows.map((row, n) => ({
     x: row.values, y: row.values.map(() => n), mode: "markers", name: row.label,
     marker: { color: groupColour(n), size: 10, opacity: 0.85, line: { color: colour("card"), width: 1 } },
-    text: row.seeds, hovertemplate: "%{fullData.name}<br>seed %{text}: %{x:.5g}<extra></extra>",
+    text: row.seeds, hovertemplate: "%{fullData.name}<br>seed %{text}: %{x:.5~g}<extra></extra>",
   }));
   chart.rows.forEach((row, n) => {
     if (row.interval.length) {
@@ -72,7 +73,7 @@ function final(chart) {
         marker: { symbol: "line-ns-open", size: 12, color: colour("ink"), line: { width: 2 } },
         error_x: { type: "data", symmetric: false, array: [row.interval[1] - row.mean],
           arrayminus: [row.mean - row.interval[0]], color: colour("ink"), thickness: 1.3, width: 4 },
-        hovertemplate: `%{fullData.name}<br>mean %{x:.5g}, 95 % CI ${row.interval.map((x) => x.toFixed(2)).join(" to ")}<extra></extra>`,
+        hovertemplate: `%{fullData.name}<br>mean %{x:.5~g}, 95 % CI ${row.interval.map((x) => x.toFixed(2)).join(" to ")}<extra></extra>`,
       });
     }
   });
@@ -86,7 +87,7 @@ function gap(chart) {
       { ...own, mode: "lines", line: { color: groupColour(n), width: 2.5 }, opacity: 0.5, hoverinfo: "skip" },
       { ...own, mode: "markers", text: [chart.images, "train"],
         marker: { color: [groupColour(n), colour("card")], size: 10, line: { color: groupColour(n), width: 2 } },
-        hovertemplate: "%{fullData.name}<br>%{text}: %{x:.5g}<extra></extra>" },
+        hovertemplate: "%{fullData.name}<br>%{text}: %{x:.5~g}<extra></extra>" },
     ];
   });
   return [traces, rowLayout(chart)];
@@ -104,12 +105,12 @@ function lineTraces(chart, line, choice, named) {
     { ...edge, y: line.low },
     { ...edge, y: line.high, fill: "tonexty", fillcolor: faded(groupColour(line.group)) },
   ] : [];
-  const unit = choice.x === "time" ? "%{x:.3g} min" : `${choice.x} %{x:.6g}`;
+  const unit = choice.x === "time" ? "%{x:.3~g} min" : `${choice.x} %{x:.6~g}`;
   return [...band, {
     ...own, y: line.values, showlegend: named, mode: x.length === 1 ? "markers" : "lines",
     line: { color: groupColour(line.group), width: line.finished ? 2 : 1,
       dash: DASHES[Math.floor(line.group / 7) % 4], shape: line.held ? "hv" : "linear" },
-    hovertemplate: `%{fullData.name}<br>${unit}: %{y:.5g}<extra></extra>`,
+    hovertemplate: `%{fullData.name}<br>${unit}: %{y:.5~g}<extra></extra>`,
   }];
 }
 
@@ -151,10 +152,10 @@ function search(chart) {
   const dots = { y: chart.values, text: chart.labels, mode: "markers", marker: { size: 9, color: colour("group0") } };
   const side = narrow.matches;
   const traces = [
-    { ...dots, x: chart.numbers, hovertemplate: "trial %{x}: %{y:.5g}<br>%{text}<extra></extra>" },
+    { ...dots, x: chart.numbers, hovertemplate: "trial %{x}: %{y:.5~g}<br>%{text}<extra></extra>" },
     { x: chart.numbers, y: chart.best, mode: "lines", line: { shape: "hv", color: colour("group1") },
-      hovertemplate: "best so far: %{y:.5g}<extra></extra>" },
-    { ...dots, x: chart.lrs, xaxis: "x2", yaxis: "y2", hovertemplate: "LR %{x:.3g}: %{y:.5g}<br>%{text}<extra></extra>" },
+      hovertemplate: "best so far: %{y:.5~g}<extra></extra>" },
+    { ...dots, x: chart.lrs, xaxis: "x2", yaxis: "y2", hovertemplate: "LR %{x:.3~g}: %{y:.5~g}<br>%{text}<extra></extra>" },
   ];
   return [traces, layout(side ? 680 : 380, {
     xaxis: { domain: side ? [0, 1] : [0, 0.46], anchor: "y", title: { text: "trial" } },
