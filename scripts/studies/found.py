@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from trainer.config.fields import Config
 from trainer.config.saved import to_object, typed
-from trainer.report.discovery import find_runs
+from trainer.report.read import find_runs
 from trainer.storage.records import read_json, read_rows, read_yaml
 
 
@@ -51,12 +51,12 @@ def finished(folders: Sequence[Path], own: Path | None = None) -> list[Finished]
     Raises:
         ValueError: If one of `folders` is missing or holds no run.
     """
-    places = dict(find_runs(folders))
+    places = [folder.resolve() for folder, _ in find_runs(folders)]
     if own is not None and own.is_dir():
         with contextlib.suppress(ValueError):  # nothing was made yet
-            places |= dict(find_runs([own]))
+            places += [folder.resolve() for folder, _ in find_runs([own])]
     runs: list[Finished] = []
-    for folder in places:
+    for folder in dict.fromkeys(places):
         try:
             run = read(folder)
         except ValueError as error:

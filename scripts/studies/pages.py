@@ -6,7 +6,6 @@ from pathlib import Path
 
 from studies.reuse import Accepted
 from studies.wanted import SECTIONS, Section, is_label
-from trainer.report.screen import lines
 from trainer.report.write import report
 from trainer.training.code_hash import code_sha256
 
@@ -60,7 +59,7 @@ def _section(
     folder = output / section.folder
     shown = [f"outputs/study/{links.parent.name}/{links.name}", "--output"]
     shown += [str(Path("docs/results/study", section.folder))]
-    said = lines(report([links], folder, arguments=shown))
+    said = report([links], folder, arguments=shown).lines()
     table = folder / "report.csv"
     folders = {str(one.run.folder.resolve()): one.wanted.label for one in there}
     for own in sorted(folders, key=len, reverse=True):  # where a run lay is nobody's business

@@ -25,8 +25,7 @@ from trainer.data.epoch_table import Augmentation
 from trainer.data.options import RandomRegression
 from trainer.data.value_loader import ValueLoader
 from trainer.report.analysis import analyse
-from trainer.report.discovery import find_runs
-from trainer.report.runs import read_run
+from trainer.report.read import find_runs, read_run
 from trainer.report.sentences import comparison_sentence, headline
 from trainer.storage import checkpoint
 from trainer.training.losses import Regression
@@ -125,9 +124,9 @@ def test_a_sweep_of_it_is_compared_by_the_loss(tmp_path: Path) -> None:
     assert comparison.adjusted_p == pytest.approx(expected.pvalue)
     low, high = expected.confidence_interval()
     sentence = comparison_sentence(comparison, result.measure)
-    assert sentence.startswith("optimizer.lr=0.0001 is above optimizer.lr=0.1 by ")
+    assert sentence.startswith("lr=0.0001 is above lr=0.1 by ")
     assert f"(95 % CI {low:#.3g} to {high:#.3g}, " in sentence
-    assert headline(result).title == "Take optimizer.lr=0.1."
+    assert headline(result).title == "Take lr=0.1."
     assert "The numbers support that this is less than" in headline(result).text
     assert headline(result).title in process.out
     page = (tmp_path / "sweep" / "report" / "report.md").read_text()

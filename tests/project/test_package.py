@@ -22,6 +22,9 @@ def test_a_wheel_carries_the_configuration_and_runs_anywhere(tmp_path: Path) -> 
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "trainer").rglob("*.py")}
     assert modules <= set(names)
     assert "trainer/py.typed" in names
+    templates = {f"trainer/report/{p.name}" for p in (ROOT / "trainer/report").glob("*.[!p]*")}
+    assert "trainer/report/page.html.j2" in templates
+    assert templates <= set(names)
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     elsewhere = tmp_path / "elsewhere"

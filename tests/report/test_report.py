@@ -11,17 +11,14 @@ from processes import TINY, train
 from run_folders import STEPS, write_run, write_seeds
 from scipy import stats
 
-from trainer.report import markdown, spreadsheet, tables
+from trainer.report import page, search, spreadsheet, tables
 from trainer.report.__main__ import main
 from trainer.report.analysis import Report, analyse
-from trainer.report.discovery import find_runs
-from trainer.report.lr_curves import read_curve
-from trainer.report.measure import ACCURACY, LOSS
-from trainer.report.provenance import provenance
+from trainer.report.read import find_runs, read_curve, read_run
 from trainer.report.remarks import warnings
-from trainer.report.runs import read_run
 from trainer.report.sentences import comparison_sentence, headline
 from trainer.report.statistics import Estimate
+from trainer.report.words import ACCURACY, LOSS
 from trainer.report.write import report
 from trainer.storage.records import last_error, plain
 
@@ -47,8 +44,7 @@ def told(result: Report) -> str:
 
 
 def document(*places: Path) -> str:
-    result = read(*places)
-    return markdown.text(result, [], provenance(result, [], "today"))
+    return page.render([read(*places)], [], "today", places[0])["report.md"]
 
 
 # --- groups -----------------------------------------------------------------------------------
@@ -70,8 +66,8 @@ def test_a_label_says_what_differs_and_nothing_else(tmp_path: Path) -> None:
     write_run(tmp_path / "1", [0.8], scheduler={"name": "steplr", "gamma": 0.1})
     write_run(tmp_path / "2", [0.8], scheduler={"name": "steplr", "gamma": 0.2})
     assert labels(tmp_path) == [
-        "steplr scheduler.gamma=0.1",
-        "steplr scheduler.gamma=0.2",
+        "steplr gamma=0.1",
+        "steplr gamma=0.2",
         "warmup_cosine",
     ]
     common = read(tmp_path).common
@@ -83,8 +79,8 @@ def test_a_label_leaves_out_a_schedule_that_all_share(tmp_path: Path) -> None:
     write_run(tmp_path / "0", [0.8], settings={"optimizer.lr": 0.02})
     write_run(tmp_path / "1", [0.8], settings={"optimizer.lr": 0.04, "batch_size": 256})
     assert labels(tmp_path) == [
-        "batch_size=128 optimizer.lr=0.02",
-        "batch_size=256 optimizer.lr=0.04",
+        "batch_size=128 lr=0.02",
+        "batch_size=256 lr=0.04",
     ]
 
 
@@ -93,7 +89,7 @@ def test_names_are_labels_where_each_group_has_one_of_its_own(tmp_path: Path) ->
     write_run(tmp_path / "1", [0.8], settings={"name": "second"})
     assert labels(tmp_path) == ["first", "second"]
     write_run(tmp_path / "2", [0.8], seed=1, settings={"name": "third"})
-    assert labels(tmp_path) == ["optimizer.lr=0.02", "optimizer.lr=0.04"]
+    assert labels(tmp_path) == ["lr=0.02", "lr=0.04"]
 
 
 def test_a_key_that_an_older_version_did_not_have_splits_no_group(tmp_path: Path) -> None:
@@ -124,6 +120,125 @@ def test_repeats_of_a_seed_count_once(tmp_path: Path) -> None:
     assert group.final.n == 2
     assert group.final.mean == pytest.approx((0.80 + (0.82 + 0.86) / 2) / 2)
     assert "runs of the same seed count as one" in told(result)
+
+
+def test_a_label_is_short_and_like_no_other(tmp_path: Path) -> None:
+    for number, lr in enumerate((0.0123456, 0.0123499, 0.5)):
+        write_run(tmp_path / str(number), [0.8], settings={"optimizer.lr": lr})
+    assert labels(tmp_path) == ["lr=0.0123 #1", "lr=0.0123 #2", "lr=0.5"]
+    for number in range(2):
+        name = f"{'a rather long name ' * 4}{number}"
+        write_run(tmp_path / "long" / str(number), [0.8], seed=number, settings={"name": name})
+    write_run(tmp_path / "long" / "2", [0.8], settings={"name": "b", "epochs": 2})
+    found = labels(tmp_path / "long")
+    assert found == ["epochs=1", "epochs=2"]  # one group has two names
+    write_run(tmp_path / "named" / "0", [0.8], settings={"name": "x" * 60})
+    write_run(tmp_path / "named" / "1", [0.8], settings={"name": "x" * 61, "optimizer.lr": 1.0})
+    found = labels(tmp_path / "named")
+    assert found == ["x" * 35 + " #1", "x" * 35 + " #2"]
+
+
+# --- a folder of mixed runs -------------------------------------------------------------------
+
+
+def mixed(place: Path, models: int = 2, rates: int = 12) -> None:
+    for model in range(models):
+        for number in range(rates):
+            more = {"model.name": f"model{model}", "optimizer.lr": 0.01 * (number + 1)}
+            write_run(place / f"{model}_{number}", [0.4, 0.8 + 0.01 * number], settings=more)
+
+
+def test_mixed_runs_are_divided_and_the_best_of_each_part_shown(tmp_path: Path) -> None:
+    mixed(tmp_path)
+    write_run(tmp_path / "long", [0.4, 0.5, 0.9], settings={"model.name": "model0"})
+    write_run(tmp_path / "other", [0.4, 0.9], settings={"data.name": "synthetic"})
+    (tmp_path / "refused" / ".hydra").mkdir(parents=True)
+    written = report([tmp_path])
+    assert [each.title for each in written.reports] == [
+        "cifar10, model0, 2 epochs",
+        "cifar10, model1, 2 epochs",
+        "cifar10, model0, 3 epochs",
+        "synthetic, vgg, 2 epochs",
+    ]
+    first = written.reports[0]
+    assert (len(first.groups), len(first.shown)) == (12, 10)
+    assert first.shown[0].label == "lr=0.12"
+    assert len(first.runs) == 13  # the refused one as well: there is no telling where it belongs
+    text = (written.folder / "report.md").read_text()
+    assert "| lr=0.03 | 1 | 82.00 % |" in text
+    assert "| lr=0.02 | 1 |" not in text
+    assert "The 10 best; report.csv has 2 more." in text
+    with (written.folder / "report.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 27
+    assert {row["model.name"] for row in rows} == {"model0", "model1", "vgg", ""}
+    assert {"final_2.png", "curves_4.png"} <= {file.name for file in written.files}
+
+
+def test_a_folder_whose_model_is_the_question_is_not_divided(tmp_path: Path) -> None:
+    mixed(tmp_path, rates=1)
+    (result,) = report([tmp_path]).reports
+    assert [group.label for group in result.groups] == ["model0", "model1"]
+    write_run(tmp_path / "other", [0.4, 0.9], settings={"data.name": "synthetic"})
+    titles = [each.title for each in report([tmp_path]).reports]
+    assert titles == ["cifar10", "synthetic"]
+
+
+# --- a search ---------------------------------------------------------------------------------
+
+
+def write_search(place: Path, trials: int = 24, entries: Any = None) -> Path:
+    """Accuracy falls with the distance of the LR from 0.1; the batch size changes nothing."""
+    place.mkdir()
+    plan = {"search": {"direction": "maximize"}} if entries is None else entries
+    (place / "sweep.json").write_text(json.dumps(plan))
+    for number in range(trials):
+        power = -2 + 2 * (number * 7 % trials) / trials
+        more = {"optimizer.lr": 10**power, "batch_size": (64, 128)[number % 2]}
+        write_run(place / str(number), [0.9 - 0.1 * abs(power + 1)], settings=more)
+    return place
+
+
+def test_a_search_has_its_trials_and_what_mattered(tmp_path: Path) -> None:
+    result = read(write_search(tmp_path / "s"))
+    trials = search.trials(result)
+    assert [trial.number for trial in trials] == list(range(24))
+    assert trials[0].lr == 0.01
+    assert trials[0].value == pytest.approx(0.8)
+    best = search.best_so_far(trials, higher=True)
+    assert best == sorted(best)
+    assert best[-1] == pytest.approx(0.9)
+    assert search.best_so_far(trials, higher=False)[-1] == pytest.approx(0.8)
+    shares = search.importances(result)
+    assert list(shares) == ["optimizer.lr", "batch_size"]
+    assert shares["optimizer.lr"] > 0.7
+    assert shares["batch_size"] < 0.05
+    written = report([tmp_path / "s"])
+    text = (written.folder / "report.md").read_text()
+    assert "## What mattered" in text
+    assert "(search.png)" in text
+    assert "The 10 best; report.csv" not in text  # 24 can be told apart
+
+
+def test_importance_is_kelleys_and_knows_its_limits(tmp_path: Path) -> None:
+    result = read(write_search(tmp_path / "s", trials=12))
+    runs = sorted(result.runs, key=lambda run: run.final or 0)
+    ranks = {run.place: rank for rank, run in enumerate(runs, 1)}
+    sizes = {n: [ranks[r.place] for r in runs if r.settings["batch_size"] == n] for n in (64, 128)}
+    h = stats.kruskal(*sizes.values()).statistic  # (n - 1) eta squared on ranks
+    expected = max(0.0, 1 - (1 - h / 11) * 11 / 10)
+    assert search.importances(result)["batch_size"] == pytest.approx(expected, abs=1e-12)
+    assert search.importances(read(write_search(tmp_path / "few", trials=2))) == {}
+
+
+def test_a_search_of_an_older_sweep_is_one_and_a_listed_sweep_is_none(tmp_path: Path) -> None:
+    older = write_search(tmp_path / "older", trials=3, entries={"direction": "maximize"})
+    assert len(search.trials(read(older))) == 3
+    listed = write_search(tmp_path / "listed", trials=3, entries={"direction": None, "jobs": []})
+    assert search.trials(read(listed)) == []
+    assert not (report([listed]).folder / "search.png").exists()
+    both = report([tmp_path]).reports
+    assert [each.title for each in both] == ["cifar10, vgg, 1 epoch", "search older"]
 
 
 # --- what is compared -------------------------------------------------------------------------
@@ -157,6 +272,21 @@ def test_equal_groups_are_level(tmp_path: Path) -> None:
     text = told(read(tmp_path))
     assert "b is level with a in one common seed: " in text
     assert "0.00 points" not in text
+
+
+def test_two_seeds_give_no_interval(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "a", [0.95, 0.70], scheduler="a")
+    write_seeds(tmp_path / "b", [0.60, 0.75], scheduler="b")
+    text = told(read(tmp_path)) + document(tmp_path)
+    assert "over 2 seeds (two give no 95 % CI)" in text
+    assert "| two seeds give none |" in text
+    assert "(two seeds give no 95 % CI, adjusted p = 0.59, n = 2 common seeds)" in text
+    assert "\N{MINUS SIGN}" not in text.replace("\N{MINUS SIGN}5.00", "")
+
+
+def test_an_interval_ends_where_an_accuracy_does(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "a", [0.999, 0.97, 0.998], scheduler="a")
+    assert "(95 % CI 94.81 to 100.00)" in told(read(tmp_path))
 
 
 def test_a_clear_difference_is_supported_and_the_numbers_are_scipys(tmp_path: Path) -> None:
@@ -235,9 +365,7 @@ def test_groups_without_a_common_seed_are_not_tested(tmp_path: Path) -> None:
 def test_runs_of_different_length_are_said_to_be(tmp_path: Path) -> None:
     write_run(tmp_path / "a", [0.7, 0.8], scheduler="a")
     write_run(tmp_path / "b", [0.7, 0.8, 0.9], scheduler="b")
-    text = told(read(tmp_path))
-    assert "The runs differ in length" in text
-    assert "Not of equal length: 3 epochs (30 steps) against 2 epochs (20 steps)." in text
+    assert "Runs of different length: 2 to 3 epochs, 20 to 30 steps." in told(read(tmp_path))
     write_run(tmp_path / "c" / "c", [0.7, 0.8], scheduler="c")
     assert "length" not in told(read(tmp_path / "a", tmp_path / "c"))
 
@@ -248,7 +376,7 @@ def test_runs_of_different_length_are_said_to_be(tmp_path: Path) -> None:
         ({"device": "a GPU"}, "Made with different devices: a CPU, 1 thread and a GPU."),
         ({"precision": "fp16"}, "different precisions: bf16 and fp16."),
         ({"versions": {"torch": "3.0"}}, "different torch versions: 2.15.0 and 3.0."),
-        ({"data": {"sha256": "beef"}}, "different data (SHA-256): da7ada7ada and beef."),
+        ({"data": {"sha256": "beef"}}, "different data (SHA-256): da7ada7ada7a and beef."),
     ],
 )
 def test_different_circumstances_are_warned_of(
@@ -295,10 +423,12 @@ def test_a_group_on_other_images_adds_no_comparison_to_the_others(tmp_path: Path
     alone = read(tmp_path).comparisons[0].adjusted_p
     write_seeds(tmp_path / "c", [0.95, 0.92, 0.91], scheduler="c", split="val")
     first, other = read(tmp_path).comparisons
-    assert first.leader.label == "data.val_size=0 a"  # though c's number is higher
+    assert first.leader.label == "a val_size=0"  # though c's number is higher
     assert first.adjusted_p == alone
     assert other.paired is None
-    assert "c: not compared, they were evaluated on different images" in told(read(tmp_path))
+    assert "c val_size=500: not compared, they were evaluated on different images" in told(
+        read(tmp_path)
+    )
 
 
 def test_the_target_is_met_by_the_first_evaluation_at_or_above_it(tmp_path: Path) -> None:
@@ -364,7 +494,7 @@ def test_a_finished_run_without_the_metric_is_left_out_and_not_called_unfinished
     assert "1 of 2 runs finished without the final test accuracy: shown, but in no mean." in text
     assert "1: has no accuracy (loss=mse), by which runs are compared here." in text
     assert "did not finish" not in text
-    assert tables.troubles(result) is None
+    assert tables.of(result)["troubles"] is None
 
 
 def test_a_job_that_was_refused_is_failed_with_its_last_error(tmp_path: Path) -> None:
@@ -470,7 +600,7 @@ def test_a_report_lies_in_the_only_folder_and_is_no_run(
     write_run(tmp_path / "t" / "0", [0.9])
     first, second = report([tmp_path / "s"]), report([tmp_path / "s"])
     assert first.folder == tmp_path / "s" / "report"
-    assert len(second.report.runs) == 1
+    assert len(second.reports[0].runs) == 1
     monkeypatch.chdir(tmp_path)
     both = report([tmp_path / "s", tmp_path / "t"])
     assert both.folder.parent == Path("outputs/report")
@@ -488,14 +618,14 @@ def test_a_report_lies_in_the_only_folder_and_is_no_run(
 def test_the_csv_holds_a_row_per_run_and_no_formula(tmp_path: Path) -> None:
     write_run(tmp_path / "0", [0.5, 0.8], settings={"name": "=cmd()", "optimizer.lr": 0.1})
     write_run(tmp_path / "1", [0.6, 0.9], seed=7, settings={"name": "plain"}, status="running")
-    first, second = csv.DictReader(io.StringIO(spreadsheet.text(read(tmp_path))))
+    first, second = csv.DictReader(io.StringIO(spreadsheet.text([read(tmp_path)])))
     assert first["final_accuracy"] == "0.8"
     assert (first["updates_to_target"], first["seconds_to_target"]) == ("20", "4.0")
     assert first["name"] == "'=cmd()"
     assert (first["optimizer.lr"], second["optimizer.lr"]) == ("0.1", "0.04")
     assert (second["seed"], second["status"], second["best_epoch"]) == ("7", "running", "2")
     write_run(tmp_path / "2", [0.6], settings={"optimizer.lr": -0.5, "name": "-1+cmd()"})
-    third = list(csv.DictReader(io.StringIO(spreadsheet.text(read(tmp_path)))))[2]
+    third = list(csv.DictReader(io.StringIO(spreadsheet.text([read(tmp_path)]))))[2]
     assert (third["optimizer.lr"], third["name"]) == ("-0.5", "'-1+cmd()")
 
 
@@ -506,11 +636,11 @@ def test_every_minus_is_a_true_one() -> None:
     assert ACCURACY.difference(-0.0043) == "\N{MINUS SIGN}0.43"
     assert ACCURACY.difference(0.0043, sign=True) == "+0.43"
     assert LOSS.mean_and_sd(Estimate(2, 1e-5, 1e-6, 1e-5)).count("\N{MINUS SIGN}") == 2
-    assert ACCURACY.interval(Estimate(2, 0.1, 0.1, 0.9)) == "\N{MINUS SIGN}80.00 to 100.00"
+    assert LOSS.interval(Estimate(3, 0.1, 0.1, 0.9)) == "\N{MINUS SIGN}0.8000 to 1.000"
 
 
 def test_markdown_shows_names_as_they_are(tmp_path: Path) -> None:
-    assert markdown.escaped("a|b *c* <d> [e](f) `g` _h_ i_j") == (
+    assert page.escaped("a|b *c* <d> [e](f) `g` _h_ i_j") == (
         r"a\|b \*c\* \<d\> \[e\](f) \`g\` \_h\_ i_j"
     )
     write_run(tmp_path / "0", [0.8], settings={"name": "x | <script>alert(1)</script>"})

@@ -9,7 +9,7 @@ from comparison import assert_equal_runs, metrics
 from faults import SignalAt
 from processes import TINY, Trainer, train
 
-from trainer.report.runs import read_run
+from trainer.report.read import read_run
 from trainer.storage import run_folder
 from trainer.training.early_stopping import evaluations_without_gain
 

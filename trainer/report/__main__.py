@@ -9,8 +9,7 @@ import math
 from pathlib import Path
 
 from trainer.cli.command import Parser, framed, leave, show
-from trainer.report.analysis import TARGET
-from trainer.report.screen import lines
+from trainer.report.words import ACCURACY
 from trainer.report.write import report
 
 EXAMPLES = """\
@@ -34,7 +33,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--target",
         metavar="VALUE",
-        help=f"measure steps and seconds to this accuracy (default: {TARGET}) or loss",
+        help=f"measure steps and seconds to this accuracy (default: {ACCURACY.target}) or loss",
     )
     parser.add_argument(
         "--output",
@@ -47,7 +46,7 @@ def main(arguments: list[str]) -> int:
     if not folders:
         raise ValueError("name a run folder, a sweep or a folder with runs; --help shows the usage")
     written = report(folders, words.flags.output, _target(words.flags.target), arguments)
-    return show("\n".join(lines(written)))
+    return show("\n".join(written.lines()))
 
 
 def _target(text: str | None) -> float | None:

@@ -1,17 +1,17 @@
 """From runs to what can be said about them; plain values, nothing is written here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
-from trainer.report.groups import Group
-from trainer.report.measure import ACCURACY, LOSS, Measure
+from trainer.report.groups import Group, divide, shortened
 from trainer.report.runs import Run
-from trainer.report.settings import divide
 from trainer.report.statistics import PairedDifference, holm, paired_difference
+from trainer.report.words import ACCURACY, LOSS, Measure
 
-TARGET = 0.80  # of accuracy
 SIGNIFICANT = 0.05  # the 5 % that belongs to a 95 % interval
+MOST_GROUPS = 24  # as many as can be told apart in a picture
+BEST = 10  # groups that are shown of more than that, and of each part of a mixed folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,6 @@ class Comparison:
             two means where there are none.
         paired: Its interval and p, positive as above; None for fewer than 2 common seeds.
         adjusted_p: p after Holm's adjustment for all comparisons of the report.
-        same_length: Whether both had the same epochs and steps.
         same_split: Whether both were evaluated on the same images.
     """
 
@@ -36,7 +35,6 @@ class Comparison:
     difference: float
     paired: PairedDifference | None
     adjusted_p: float | None
-    same_length: bool
     same_split: bool
 
     @property
@@ -69,6 +67,7 @@ class Report:
         common: Settings that all runs share, `key=value`.
         target: Value that speed is measured by; None: there is none.
         notes: What had to be assumed about the configurations.
+        title: What its runs share, where others are compared beside them; else empty.
     """
 
     runs: list[Run]
@@ -78,6 +77,23 @@ class Report:
     common: list[str]
     target: float | None
     notes: list[str]
+    title: str = ""
+
+    @property
+    def shown(self) -> list[Group]:
+        """The groups that tables and pictures have: all, or the 10 best."""
+        few = len(self.groups) <= MOST_GROUPS and not self.title
+        return self.groups if few else self.groups[:BEST]
+
+    def label(self, run: Run) -> str | None:
+        """What the group of a run is called; None: it is in none."""
+        groups = (group for group in self.groups if any(own is run for own in group.runs))
+        return next((group.label for group in groups), None)
+
+    @property
+    def told(self) -> list[Comparison]:
+        """The comparisons with the groups that are shown."""
+        return [each for each in self.comparisons if each.other in self.shown]
 
     @property
     def ranked(self) -> list[Group]:
@@ -95,35 +111,43 @@ class Report:
         splits = [group.split for group in self.ranked or self.groups] or ["test"]
         return max(("test", "val"), key=splits.count)
 
+    @property
+    def images(self) -> str:
+        """The same as a word."""
+        return "validation" if self.split == "val" else "test"
 
-def analyse(runs: Sequence[Run], target: float | None = None) -> Report:
+    @property
+    def number(self) -> str:
+        """What groups are compared by, such as `final test accuracy`."""
+        return f"final {self.images} {self.measure.name}"
+
+
+def analyse(runs: Sequence[Run], target: float | None = None, title: str = "") -> Report:
     """Groups the runs and compares the groups: by accuracy, or by loss where none has one.
 
     Args:
         runs: In the order in which they are to be listed; what they are compared by is set.
         target: Value that speed is measured by; None: 80 % of accuracy.
+        title: What sets these runs apart from others that are compared beside them.
 
     Raises:
-        ValueError: If it is no accuracy or no loss.
+        ValueError: If the target is no accuracy.
     """
     measure = _measure(runs)
-    target = _target(target, measure)
-    known = [run for run in runs if run.settings]
-    bare = [run for run in runs if not run.settings and run.rows]
-    groups: list[Group] = []
-    common: list[str] = []
-    notes: list[str] = []
-    if known:
-        division = divide(known)
-        common, notes = division.common, list(division.notes)
-        for label, members, own in zip(
-            division.labels, division.members, division.settings, strict=True
-        ):
-            groups.append(Group(label, members, own, members[0].split))
-    for run in bare:  # no telling what it shares with others
-        groups.append(Group(run.name or run.place, [run], ["configuration unknown"], run.split))
-    groups = _ranked(_distinct(groups), measure)
-    return Report(list(runs), measure, groups, _compare(groups, measure), common, target, notes)
+    if target is not None and measure.higher and target > 1:
+        raise ValueError(f"--target {target:g}: must be an accuracy, at most 1; 0.8 is 80 %")
+    groups, common, notes = divide([run for run in runs if run.settings])
+    groups += [  # no telling what it shares with others
+        Group(run.name or run.place, [run], ["configuration unknown"], run.split)
+        for run in runs
+        if not run.settings and run.rows
+    ]
+    labels = shortened([group.label for group in groups])
+    groups = [replace(group, label=label) for group, label in zip(groups, labels, strict=True)]
+    groups = _ranked(groups, measure)
+    comparisons = _compare(groups, measure)
+    target = measure.target if target is None else target
+    return Report(list(runs), measure, groups, comparisons, common, target, notes, title)
 
 
 def _measure(runs: Sequence[Run]) -> Measure:
@@ -136,30 +160,11 @@ def _measure(runs: Sequence[Run]) -> Measure:
     known = [run for run in judged if any(f"{run.split}/loss" in row for row in run.rows)]
     measure = LOSS if known and not classes else ACCURACY
     for run in runs:
-        run.measure = measure
+        run.measure = measure.name
         if run.rows and not run.evaluated:
             why = " (loss=mse)" if run.settings.get("loss") == "mse" else ""
             run.notes.append(f"has no {measure.name}{why}, by which runs are compared here")
     return measure
-
-
-def _target(target: float | None, measure: Measure) -> float | None:
-    if target is None:
-        return TARGET if measure is ACCURACY else None
-    if measure is ACCURACY and not target <= 1:
-        raise ValueError(f"--target {target:g}: must be an accuracy, at most 1; 0.8 is 80 %")
-    return target
-
-
-def _distinct(groups: list[Group]) -> list[Group]:
-    """No two groups with the same label."""
-    labels = [group.label for group in groups]
-    return [
-        Group(f"{g.label} ({g.runs[0].place})", g.runs, g.settings, g.split)
-        if labels.count(g.label) > 1
-        else g
-        for g in groups
-    ]
 
 
 def _ranked(groups: list[Group], measure: Measure) -> list[Group]:
@@ -202,7 +207,6 @@ def _compare(groups: list[Group], measure: Measure) -> list[Comparison]:
                 measure.better_by(fmean(ours), fmean(theirs)),
                 pair,
                 next(adjusted) if pair is not None and pair.p is not None else None,
-                leader.lengths == other.lengths and len(leader.lengths) == 1,
                 leader.split == other.split,
             )
         )

@@ -1,175 +1,135 @@
-"""report.html: one file, nothing from elsewhere, nothing in it runs."""
+"""report.html and report.md, out of their templates: every text that goes in is escaped."""
 
 import base64
-import html
+import gzip
+import hashlib
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
 
 from trainer.cli.words import count
-from trainer.report import tables
+from trainer.report import charts, tables
 from trainer.report.analysis import Report
-from trainer.report.figures import Picture
-from trainer.report.provenance import Provenance
-from trainer.report.remarks import explanations, warnings
-from trainer.report.sentences import comparison_sentence, headline, measure
-from trainer.report.stylesheet import STYLESHEET
-from trainer.report.tables import Table
-from trainer.report.wording import joined_range
+from trainer.report.captions import captions
+from trainer.report.remarks import warnings
+from trainer.report.sentences import comparison_sentence, headline
+from trainer.report.words import joined_range
 
-NARROW = "(max-width: 640px)"  # as in the stylesheet
-# Should a text ever get past `html.escape`, the browser still runs and fetches nothing.
 NO_BREAK = "\N{NO-BREAK SPACE}"
-MOST_SENTENCES = 5  # more are folded away under their table
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+HERE = Path(__file__).parent
 
 
-def text(report: Report, pictures: Sequence[Picture], provenance: Provenance) -> str:
-    """The whole page."""
-    answer = headline(report)
-    by_name = {picture.name: picture for picture in pictures}
-    body = [
-        _kicker(report, provenance),
-        f"<h1>{written(answer.title)}</h1>",
-        f'<p class="lead">{written(answer.text)}</p>',
-        _tiles(report),
-        _warnings(warnings(report)),
-        _figure_section(by_name.get("final")),
-        _table_section(tables.results(report), lead=report.leader is not None),
-        _comparisons(report),
-        _figure_section(by_name.get("curves")),
-        _table_section(tables.speed(report), lead=report.leader is not None),
-        _figure_section(by_name.get("gap")),
-        _table_section(tables.troubles(report)),
-        _table_section(tables.settings(report)),
-        _common(report),
-        _details(tables.runs(report)),
-        _explanations(report),
-        _footer(provenance),
-    ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{written(answer.title)}</title>\n<style>\n{STYLESHEET}</style>\n</head>\n"
-        "<body>\n<main>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</main>\n</body>\n</html>\n"
+def escaped(text: str) -> str:
+    """A text that Markdown shows as it is."""
+    text = re.sub(r"([\\`*\[\]<>|~&#])", r"\\\1", text)
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
+
+
+def unbroken(text: str) -> str:
+    """A text whose numbers stay with their units."""
+    return re.sub(r"(?<=\d) (?=%)|(?<=\b[pn]) (?=[=<])|(?<=[=<]) ", NO_BREAK, text)
+
+
+def render(
+    reports: Sequence[Report], origin: Sequence[str], date: str, folder: Path
+) -> dict[str, str]:
+    """Both documents, by file name.
+
+    Args:
+        reports: What they say, a part each.
+        origin: How they and their runs were made, in lines.
+        date: When they were made.
+        folder: Where they will lie; the PNG files lie beside them.
+    """
+    explain = _environment(False).get_template("explanations.j2")
+    lines = [line for each in reports for line in explain.render(report=each).splitlines()]
+    runs = count(sum(len(report.runs) for report in reports), "run")
+    groups = count(sum(len(report.groups) for report in reports), "group")
+    script, plotly = (HERE / "report.js").read_text(encoding="utf-8"), get_plotlyjs()
+    context: dict[str, Any] = {
+        "parts": [_part(report, number) for number, report in enumerate(reports, 1)],
+        "explanations": dict.fromkeys(lines),
+        "origin": origin,
+        "date": date,
+        "counts": f"{runs} in {groups}",
+        "script": Markup(script),
+        "plotly": base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode(),
+        "hashes": [_hash(script), _hash(plotly)],
+        "link": partial(_link, folder=folder),
+    }
+    html, markdown = _environment(True, unbroken), _environment(False, escaped)
+    return {
+        "report.html": html.get_template("page.html.j2").render(context),
+        "report.md": markdown.get_template("page.md.j2").render(context),
+    }
+
+
+def file_name(figure: str, part: int) -> str:
+    """The PNG file of a figure; of the first part, or the only one, it is called as the figure."""
+    return f"{figure}.png" if part == 1 else f"{figure}_{part}.png"
+
+
+def _link(run: Path, folder: Path) -> str:
+    """The address of a run folder, seen from where the page lies."""
+    return quote(Path(os.path.relpath(run, folder)).as_posix())
+
+
+def _part(report: Report, number: int) -> dict[str, Any]:
+    told = report.told
+    return {
+        "number": number,
+        "report": report,
+        "answer": headline(report),
+        "warnings": warnings(report),
+        "facts": _facts(report),
+        "sentences": [comparison_sentence(each, report.measure) for each in told],
+        "tables": tables.of(report),
+        "captions": captions(report),
+        "files": {name: file_name(name, number) for name in captions(report)},
+        "data": charts.data(report),
+    }
+
+
+def _environment(html: bool, written: Callable[[str], str] = str) -> Environment:
+    """Templates whose inserted texts go through `written`, and for HTML are then escaped."""
+
+    def finalize(value: Any) -> Any:
+        return value if isinstance(value, Markup) else written(str(value))
+
+    return Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=html,
+        finalize=finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
 
 
-def written(text: str) -> str:
-    """A text as HTML shows it; numbers stay with their units."""
-    return html.escape(re.sub(r"(?<=\d) (?=%)|(?<=\b[pn]) (?=[=<])|(?<=[=<]) ", NO_BREAK, text))
+def _hash(script: str) -> str:
+    """The source that the page's policy lets run: nothing but these scripts."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _kicker(report: Report, provenance: Provenance) -> str:
-    runs, groups = count(len(report.runs), "run"), count(len(report.groups), "group")
-    date = f"<span>{written(provenance.date)}</span>"
-    return f'<p class="kicker">Which one should I take? {runs} in {groups}, {date}</p>'
-
-
-def _tiles(report: Report) -> str:
+def _facts(report: Report) -> dict[str, str]:
     """The few numbers one looks for first."""
-    leader = report.leader
+    leader, by = report.leader, report.measure
     if leader is None or leader.final is None:
-        return ""
-    by = report.measure
-    facts = [(f"{measure(report).capitalize()}, {by.best} mean", by.value(leader.final.mean))]
-    same = [c for c in report.comparisons if c.same_split]
-    if same:
-        ahead = by.difference(min(c.difference for c in same), sign=True)
-        facts.append(
-            (f"Points {by.ahead} the next" if by.higher else "Ahead of the next by", ahead)
-        )
-    facts.append(("Seeds per group", joined_range([g.seeds for g in report.ranked])))
+        return {}
+    facts = {f"{report.number.capitalize()}, {by.best} mean": by.value(leader.final.mean)}
+    if same := [c.difference for c in report.comparisons if c.same_split]:
+        ahead = f"Points {by.ahead} the next" if by.higher else "Ahead of the next by"
+        facts[ahead] = by.difference(min(same), sign=True)
+    facts["Seeds per group"] = joined_range([group.seeds for group in report.ranked])
     done = sum(run.status == "done" for run in report.runs)
-    facts.append(("Runs finished", f"{done} of {len(report.runs)}"))
-    cells = [f"<div><dt>{written(k)}</dt><dd>{written(v)}</dd></div>" for k, v in facts]
-    return f'<dl class="tiles">{"".join(cells)}</dl>'
-
-
-def _warnings(lines: Sequence[str]) -> str:
-    if not lines:
-        return ""
-    return f'<aside class="warnings"><h2>Before believing it</h2>{_list(lines)}</aside>'
-
-
-def _list(lines: Sequence[str], kind: str = "") -> str:
-    opening = f'<ul class="{kind}">' if kind else "<ul>"
-    return f"{opening}{''.join(f'<li>{written(line)}</li>' for line in lines)}</ul>"
-
-
-def _figure_section(picture: Picture | None) -> str:
-    if picture is None:
-        return ""
-    return (
-        f"<section><h2>{written(picture.title)}</h2><figure><picture>"
-        f'<source media="{NARROW}" srcset="{_inline(picture.svg(narrow=True))}">'
-        f'<img class="paper" alt="{written(picture.alt)}" '
-        f'src="{_inline(picture.svg(narrow=False))}"></picture>'
-        f"<figcaption>{written(picture.caption)}</figcaption></figure></section>"
-    )
-
-
-def _inline(svg: bytes) -> str:
-    # As an image, not as part of the page: no script can run in it and its names stay its own.
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-
-
-def _table_section(table: Table | None, *, lead: bool = False, after: str = "") -> str:
-    if table is None:
-        return ""
-    note = f'<p class="note">{written(table.note)}</p>' if table.note else ""
-    return (
-        f"<section><h2>{written(table.title)}</h2>{note}{_table(table, lead=lead)}{after}</section>"
-    )
-
-
-def _table(table: Table, *, lead: bool = False) -> str:
-    heads = [
-        f"<th{_kind(table, n)} scope=col>{written(c)}</th>" for n, c in enumerate(table.columns)
-    ]
-    rows: list[str] = []
-    for number, row in enumerate(table.rows):
-        first = f'<th class="text" scope=row>{written(row[0])}</th>'
-        cells = [f"<td{_kind(table, n)}>{written(c)}</td>" for n, c in enumerate(row) if n]
-        mark = ' class="first"' if lead and number == 0 else ""
-        rows.append(f"<tr{mark}>{first}{''.join(cells)}</tr>")
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{written(table.title)}">'
-        f"<table><thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _kind(table: Table, column: int) -> str:
-    if column >= table.texts:
-        return ""
-    last = column == table.texts - 1 and column > 0 and table.texts == len(table.columns)
-    return ' class="text long"' if last else ' class="text"'
-
-
-def _comparisons(report: Report) -> str:
-    sentences = [comparison_sentence(c, report.measure) for c in report.comparisons]
-    after = _list(sentences, "readings")
-    if len(sentences) > MOST_SENTENCES:
-        after = f'<details class="inner"><summary>In words</summary>{after}</details>'
-    return _table_section(tables.comparisons(report), after=after)
-
-
-def _common(report: Report) -> str:
-    if not report.common:
-        return ""
-    items = "".join(f"<li><code>{written(setting)}</code></li>" for setting in report.common)
-    return f'<section><h2>Common settings</h2><ul class="settings">{items}</ul></section>'
-
-
-def _details(table: Table) -> str:
-    return f"<details><summary>{written(table.title)}</summary>{_table(table)}</details>"
-
-
-def _explanations(report: Report) -> str:
-    return f"<section><h2>How to read this</h2>{_list(explanations(report), 'readings')}</section>"
-
-
-def _footer(provenance: Provenance) -> str:
-    return f"<footer>{_list(provenance.lines())}</footer>"
+    return facts | {"Runs finished": f"{done} of {len(report.runs)}"}

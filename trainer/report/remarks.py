@@ -1,20 +1,24 @@
 """What a reader must know before believing the numbers."""
 
+from collections.abc import Sequence
+
 from trainer.cli.words import count
 from trainer.report.analysis import Report
-from trainer.report.groups import Group
+from trainer.report.groups import Group, written
 from trainer.report.runs import Run
-from trainer.report.sentences import measure
-from trainer.report.settings import written
-from trainer.report.wording import listed
+from trainer.report.sentences import splits
+from trainer.report.words import counted, joined_range, listed
 
-# What changes results although the configuration is the same, and how to speak of it.
-CIRCUMSTANCES = {
-    "data": "different data (SHA-256)",
-    "device": "different devices",
-    "precision": "different precisions",
-    "torch": "different torch versions",
-    "commit": "different commits of the code",
+# What a run was made with, and several of it, where those change results.
+MADE_WITH = {
+    "trainer": ("trainer", ""),
+    "torch": ("torch", "torch versions"),
+    "torchvision": ("torchvision", ""),
+    "python": ("Python", ""),
+    "device": ("device", "devices"),
+    "precision": ("precision", "precisions"),
+    "data": ("data SHA-256", "data (SHA-256)"),
+    "commit": ("commit", "commits of the code"),
 }
 
 
@@ -25,15 +29,13 @@ def warnings(report: Report) -> list[str]:
     runs = count(len(report.runs), "run")
     unfinished = [run.status for run in report.runs if run.status != "done"]
     if unfinished:
-        by_status = {status: unfinished.count(status) for status in unfinished}
-        texts = listed([f"{n} {status}" for status, n in by_status.items()])
         lines.append(
-            f"{len(unfinished)} of {runs} did not finish ({texts}): shown, but in no mean."
+            f"{len(unfinished)} of {runs} did not finish ({counted(unfinished)}): shown, but in no "
+            "mean."
         )
     if lacking := [run for run in report.runs if run.status == "done" and not run.finished]:
         lines.append(
-            f"{len(lacking)} of {runs} finished without the {measure(report)}: shown, but in no "
-            "mean."
+            f"{len(lacking)} of {runs} finished without the {report.number}: shown, but in no mean."
         )
     for group in report.ranked:
         if group.repeated:
@@ -51,33 +53,37 @@ def warnings(report: Report) -> list[str]:
     return [*lines, *(f"{note[0].upper()}{note[1:]}." for note in report.notes)]
 
 
-def _circumstances(finished: list[Run]) -> list[str]:
-    lines: list[str] = []
-    for key, what in CIRCUMSTANCES.items():
-        values = list(dict.fromkeys(r.made_with[key] for r in finished if key in r.made_with))
-        if len(values) > 1:
-            short = [v[:10] if key in ("data", "commit") else v for v in values]
-            lines.append(f"Made with {what}: {listed(short)}.")
-    return lines
+def _circumstances(finished: Sequence[Run]) -> list[str]:
+    return [
+        f"Made with different {several}: {listed(values)}."
+        for key, (_, several) in MADE_WITH.items()
+        if several and len(values := _values(finished, key)) > 1
+    ]
+
+
+def _values(runs: Sequence[Run], key: str) -> list[str]:
+    """The different ones; of a hash its beginning."""
+    values = dict.fromkeys(run.made_with[key] for run in runs if key in run.made_with)
+    return [value[:12] if key in ("data", "commit") else value for value in values]
 
 
 def _lengths(report: Report) -> list[str]:
-    texts = [
-        f"{group.label} "
-        + listed([f"{count(e, 'epoch')} of {count(u, 'step')}" for e, u in sorted(lengths)])
-        for group in report.ranked
-        if (lengths := group.lengths)
-    ]
-    if len({length for group in report.ranked for length in group.lengths}) < 2:
+    lengths = {length for group in report.ranked for length in group.lengths}
+    if len(lengths) < 2:
         return []
-    return [f"Runs of different length: {'; '.join(texts)}. A longer run has had more training."]
+    epochs, steps = (joined_range(list(numbers)) for numbers in zip(*lengths, strict=True))
+    return [
+        f"Runs of different length: {epochs} epochs, {steps} steps. A longer run has had more "
+        "training."
+    ]
 
 
 def _splits(report: Report) -> list[str]:
     if len({group.split for group in report.ranked}) < 2:
         return []
-    texts = listed([f"{g.label} on {g.split}" for g in report.ranked])
-    return [f"Evaluated on different images: {texts}. Those are not compared with each other."]
+    return [
+        f"Evaluated on different images: {splits(report)}. Those are not compared with each other."
+    ]
 
 
 def _curves_differ(group: Group) -> bool:
@@ -89,41 +95,10 @@ def _curves_differ(group: Group) -> bool:
     return any(curve != curves[0] for curve in curves)
 
 
-def _train(report: Report, split: str) -> str:
-    if report.measure.higher:
-        return (
-            "Train accuracy is counted during the epoch, on augmented images. The gap is train "
-            f"less {split} accuracy."
-        )
-    return (
-        "Train loss is the mean over the epoch, during which the weights change. The gap is "
-        f"{split} less train loss."
-    )
-
-
-def explanations(report: Report) -> list[str]:
-    """How to read the page, in a few lines."""
-    split = "validation" if report.split == "val" else "test"
-    if report.split == "val":
-        choice = (
-            "Groups are chosen by the validation images; the test set was read once, at the end, "
-            "so its column is a fair estimate for the group that was chosen beforehand."
-        )
-    else:
-        choice = (
-            "The best epoch was picked by the test set itself, so it is too good by what luck "
-            "adds; data.val_size would keep the test set out."
-        )
+def made_with(runs: Sequence[Run]) -> list[str]:
+    """What the runs were made with, a fact a line."""
     return [
-        f"The main number is the {measure(report)}, after the last epoch: nothing was picked by "
-        f"looking at it. {choice}",
-        "± is the sample standard deviation over seeds (n - 1). The 95 % confidence interval (CI) "
-        "is that of the mean, with Student's t; it needs two seeds.",
-        "A seed decides initial weights, order and crops, the same for each group. Differences are "
-        "taken within seeds and then averaged; p is two-sided and adjusted by Holm for the number "
-        "of comparisons.",
-        "The leader was picked by these same numbers, which favours it a little. "
-        '"Do not separate" means that these seeds cannot tell, not that the two are equal.',
-        _train(report, split),
-        "Seconds include evaluation, on whatever else the machine was doing.",
+        f"Runs: {name} {listed(values)}"
+        for key, (name, _) in MADE_WITH.items()
+        if (values := _values(runs, key))
     ]

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from trainer.cli.words import count
 from trainer.report.analysis import Comparison, Report
 from trainer.report.groups import Group
-from trainer.report.measure import Measure
 from trainer.report.statistics import Estimate
-from trainer.report.wording import listed, p_value
+from trainer.report.words import Measure, counted, joined_range, listed, p_value
 
-LONGEST_TITLE = 60  # characters of others' labels; more belong into the text
+MOST_NAMED = 2  # groups in a title; more belong into the text
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +24,14 @@ class Headline:
     text: str
 
 
-def measure(report: Report) -> str:
-    """The number that groups are compared by."""
-    return f"final {'validation' if report.split == 'val' else 'test'} {report.measure.name}"
-
-
 def headline(report: Report) -> Headline:
     """Which one to take, and how far the numbers carry that."""
     leader = report.leader
     if leader is None or leader.final is None:
-        rest = listed([f"{n} {status}" for status, n in _statuses(report).items()])
+        rest = counted([run.status for run in report.runs])
         done = any(run.status == "done" for run in report.runs)
         title = (
-            f"No finished run tells its {measure(report)}." if done else "No run has finished yet."
+            f"No finished run tells its {report.number}." if done else "No run has finished yet."
         )
         return Headline(title, f"There is nothing to compare: {rest}.")
     if not report.comparisons:
@@ -46,29 +40,27 @@ def headline(report: Report) -> Headline:
     if not same:
         return Headline(
             "These runs cannot be compared.",
-            f"{leader.label} was evaluated on other images than the others: {_elsewhere(report)}.",
+            f"{leader.label} was evaluated on other images than the others: {splits(report)}.",
         )
     ahead = f"{leader.label}: {_reached(report, leader.final)} {_over(report, leader.final)}."
     if all(c.supported for c in same):
-        answer = _clear(leader.label, ahead, same, report.measure)
-    elif any(c.reversed for c in same):
-        answer = _reversed(leader.label, ahead, same, report.measure)
-    elif all(c.paired is None for c in same):
-        answer = _hint(leader.label, ahead, same, report.measure)
-    else:
-        answer = _open(leader.label, ahead, same)
-    return Headline(answer.title, " ".join([answer.text, *_odd(same)]))
+        return _clear(leader.label, ahead, same, report.measure)
+    if any(c.reversed for c in same):
+        return _reversed(leader.label, ahead, same, report.measure)
+    if all(c.paired is None for c in same):
+        return _hint(leader.label, ahead, same, report.measure)
+    return _open(leader.label, ahead, same)
 
 
 def _reached(report: Report, final: Estimate) -> str:
     """`87.38 % final test accuracy`, `final test loss 0.4213`."""
-    number, what = report.measure.value(final.mean), measure(report)
+    number, what = report.measure.value(final.mean), report.number
     return f"{number} {what}" if report.measure.higher else f"{what} {number}"
 
 
 def _over(report: Report, final: Estimate) -> str:
-    interval = report.measure.interval(final)
-    spread = "" if final.half_width is None else f" (95 % CI {interval})"
+    interval = "" if final.n == 1 else f" (95 % CI {report.measure.interval(final)})"
+    spread = " (two give no 95 % CI)" if final.n == 2 else interval
     return f"over {count(final.n, 'seed')}{spread}"
 
 
@@ -82,12 +74,12 @@ def _alone(report: Report, leader: Group, final: Estimate) -> Headline:
 
 def _clear(name: str, ahead: str, same: list[Comparison], by: Measure) -> Headline:
     """Better than every other."""
-    one = len(same) == 1
+    one, common = len(same) == 1, joined_range([c.seeds for c in same])
     text = (
         f"{ahead} The numbers support that this is {'more' if by.higher else 'less'} than "
         f"{listed([c.other.label for c in same])} {'reaches' if one else 'reach'}: "
         f"{'it is' if one else 'each is'} {'lower' if by.higher else 'higher'} by at least "
-        f"{by.amount(min(c.difference for c in same))} on average over {_common(same)}."
+        f"{by.amount(min(c.difference for c in same))} on average over {common} common seeds."
     )
     return Headline(f"Take {name}.", text)
 
@@ -117,7 +109,7 @@ def _open(name: str, ahead: str, same: list[Comparison]) -> Headline:
     """Not separated from at least one other."""
     rivals = [c.other.label for c in same if not c.supported]
     named = listed(rivals, most=8)
-    if len(rivals) < 4 and len(named) <= LONGEST_TITLE:
+    if len(rivals) <= MOST_NAMED:
         title, text = f"{name} leads; the numbers do not separate it from {named}.", ahead
     else:
         title = f"{name} leads; {len(rivals)} of {len(same)} others are not separated from it."
@@ -134,7 +126,7 @@ def _reversed(name: str, ahead: str, same: list[Comparison], by: Measure) -> Hea
     """Ahead of another only by seeds that one of the two does not have."""
     others = [c.other.label for c in same if c.reversed]
     named, verb = listed(others, most=8), "is" if len(others) == 1 else "are"
-    who = named if len(named) <= LONGEST_TITLE else f"{len(others)} of {len(same)} others"
+    who = named if len(others) <= MOST_NAMED else f"{len(others)} of {len(same)} others"
     text = (
         f"{ahead} It owes its place before {named} to seeds that one of the two does not have: on "
         f"those that both have, the numbers support that {named} {verb} better."
@@ -150,31 +142,13 @@ def _better_than(same: list[Comparison]) -> str:
     better = [c.other.label for c in same if c.supported]
     if not better:
         return ""
-    others = listed(better) if len(better) < 4 else f"the {len(better)} others"
+    others = listed(better) if len(better) <= MOST_NAMED else f"the {len(better)} others"
     return f" The numbers support that it is better than {others}."
 
 
-def _common(comparisons: list[Comparison]) -> str:
-    seeds = sorted({c.seeds for c in comparisons})
-    if len(seeds) == 1:
-        return count(seeds[0], "common seed")
-    return f"{seeds[0]} to {seeds[-1]} common seeds"
-
-
-def _odd(comparisons: list[Comparison]) -> list[str]:
-    """What the title must not be read without."""
-    if all(c.same_length for c in comparisons):
-        return []
-    return ["The runs differ in length: part of a difference may be the length and not the choice."]
-
-
-def _elsewhere(report: Report) -> str:
-    return listed([f"{g.label} on {g.split}" for g in report.ranked])
-
-
-def _statuses(report: Report) -> dict[str, int]:
-    statuses = [run.status for run in report.runs]
-    return {status: statuses.count(status) for status in dict.fromkeys(statuses)}
+def splits(report: Report) -> str:
+    """What each group was evaluated on."""
+    return listed([f"{group.label} on {group.split}" for group in report.ranked])
 
 
 def comparison_sentence(comparison: Comparison, by: Measure) -> str:
@@ -194,30 +168,19 @@ def comparison_sentence(comparison: Comparison, by: Measure) -> str:
         text = f"{lies} in one common seed: nothing here says how much another would change it."
     elif pair is None:
         text = f"{lies} on average, without a common seed: not paired, so not tested."
-    elif pair.half_width is None:
+    elif pair.p is None:
         text = (
             f"{lies} in each of n = {n} common seeds alike: too few to see a spread, so the "
             "numbers do not separate them."
         )
     else:
-        interval = by.interval_of_difference(pair, times=sign)
+        ends = by.interval_of_difference(pair, times=sign)
+        interval = "two seeds give no 95 % CI" if n == 2 else f"95 % CI {ends}"
         adjusted = f"adjusted p = {p_value(comparison.adjusted_p)}".replace("= <", "<")
-        text = f"{lies} (95 % CI {interval}, {adjusted}, n = {n} common seeds): "
+        text = f"{lies} ({interval}, {adjusted}, n = {n} common seeds): "
         if comparison.reversed:
             text += f"on the seeds that both have, the numbers support that {other} is better."
         else:
             verdict = "support it" if comparison.supported else "do not separate them"
             text += f"the numbers {verdict}."
-    return text if comparison.same_length else f"{text} {length_sentence(comparison)}"
-
-
-def length_sentence(comparison: Comparison) -> str:
-    """How long the two groups were trained."""
-
-    def named(lengths: set[tuple[int, int]]) -> str:
-        return listed([f"{count(e, 'epoch')} ({u:,} steps)" for e, u in sorted(lengths)])
-
-    return (
-        f"Not of equal length: {named(comparison.leader.lengths)} against "
-        f"{named(comparison.other.lengths)}."
-    )
+    return text

@@ -3,78 +3,69 @@
 import csv
 import io
 import re
+from collections.abc import Sequence
 
 from trainer.report.analysis import Report
+from trainer.report.groups import written
 from trainer.report.runs import Run
-from trainer.report.settings import written
 from trainer.storage.records import plain
 
-# fmt: off
-COLUMNS = [  # {}: what the runs are compared by
-    "folder", "status", "group", "name", "seed", "epochs", "updates", "split", "final_{}",
-    "best_{}", "best_epoch", "train_{}", "gap", "test_last_{}", "test_best_{}", "target",
-    "updates_to_target", "seconds_to_target", "seconds", "device", "precision", "torch",
-    "data_sha256", "commit", "error",
-]
-# fmt: on
+PARTED = ("data.name", "model.name")  # what a folder of mixed runs is divided by, the epochs aside
 Cell = str | int | float | None
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
-def text(report: Report) -> str:
+def text(reports: Sequence[Report]) -> str:
     """The table: accuracies and the gap are fractions, times seconds; empty where unknown.
 
     The columns behind those of every report are the settings that differ.
     """
-    labels = {id(run): group.label for group in report.groups for run in group.runs}
-    differing = dict.fromkeys(
-        setting.partition("=")[0]
-        for group in report.groups
-        for setting in group.settings
-        if "=" in setting
-    )
+    rows: list[dict[str, Cell]] = []
+    for report in reports:
+        keys = [s.partition("=")[0] for g in report.groups for s in g.settings if "=" in s]
+        differing = [*dict.fromkeys(keys), *(PARTED if report.title else ())]
+        for run in report.runs:
+            own = {key: written(run.settings[key]) for key in differing if key in run.settings}
+            rows.append(own | _row(run, report.label(run), report.target))
+    first = _row(reports[0].runs[0], None, None)
+    columns = dict.fromkeys([*first, *(key for row in rows for key in row)])
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    columns = [column.format(report.measure.name) for column in COLUMNS]
-    writer.writerow([*columns, *map(_inert, differing)])
-    for run in report.runs:
-        cells = _cells(run, labels.get(id(run)), report.target)
-        own = [written(run.settings[key]) if key in run.settings else None for key in differing]
-        writer.writerow([_inert(cell) for cell in [*cells, *own]])
+    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
+    writer.writerow({key: _inert(key) for key in columns})
+    writer.writerows({key: _inert(cell) for key, cell in row.items()} for row in rows)
     return buffer.getvalue()
 
 
-def _cells(run: Run, label: str | None, target: float | None) -> list[Cell]:
-    best = run.best_row
+def _row(run: Run, label: str | None, target: float | None) -> dict[str, Cell]:
+    best, by, made = run.best_row, run.measure, run.made_with
     reached = None if target is None else run.reached(target)
-    made = run.made_with
-    return [
-        plain(run.folder),
-        run.status,
-        label,
-        run.name,
-        run.seed if isinstance(run.seed, int) else None,
-        run.epochs,
-        run.updates,
-        run.split,
-        run.final,
-        run.best,
-        None if best is None else int(best["epoch"]),
-        run.train,
-        run.gap,
-        run.test_last,
-        run.test_best,
-        target,
-        None if reached is None else reached[0],
-        None if reached is None else reached[1],
-        run.seconds,
-        made.get("device"),
-        made.get("precision"),
-        made.get("torch"),
-        made.get("data"),
-        made.get("commit"),
-        run.error,
-    ]
+    return {
+        "folder": plain(run.folder.resolve()),
+        "status": run.status,
+        "group": label,
+        "name": run.name,
+        "seed": run.seed if isinstance(run.seed, int) else None,
+        "epochs": run.epochs,
+        "updates": run.updates,
+        "split": run.split,
+        f"final_{by}": run.final,
+        f"best_{by}": run.best,
+        "best_epoch": None if best is None else int(best["epoch"]),
+        f"train_{by}": run.train,
+        "gap": run.gap,
+        f"test_last_{by}": run.test_last,
+        f"test_best_{by}": run.test_best,
+        "target": target,
+        "updates_to_target": None if reached is None else reached[0],
+        "seconds_to_target": None if reached is None else reached[1],
+        "seconds": run.seconds,
+        "device": made.get("device"),
+        "precision": made.get("precision"),
+        "torch": made.get("torch"),
+        "data_sha256": made.get("data"),
+        "commit": made.get("commit"),
+        "error": run.error,
+    }
 
 
 def _inert(cell: Cell) -> Cell:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from trainer.report.student import two_sided_p, two_sided_quantile
-
-LEVEL = 0.95
+UPPER = 0.975  # where a two-sided 95 % interval ends
+# Seeds that an interval needs: with two, t is 12.7, and the interval of an accuracy reaches easily
+# beyond everything that an accuracy can be.
+FEWEST = 3
 # Of the largest value: values and their subtraction are rounded, so differences that are equal come
 # out this far apart.
 ROUNDING = 8 * sys.float_info.epsilon
@@ -22,7 +23,7 @@ class Estimate:
         n: Seeds.
         mean: Their mean.
         sd: Sample standard deviation (n - 1); None for one seed.
-        half_width: Half of the 95 % confidence interval of the mean; None for one seed.
+        half_width: Half of the 95 % confidence interval of the mean; None for fewer than 3 seeds.
     """
 
     n: int
@@ -39,8 +40,8 @@ class PairedDifference:
         n: Seeds that both sides have, at least 2.
         mean: Mean difference.
         sd: Sample standard deviation of the differences.
-        half_width: Half of its 95 % confidence interval; None where all differences are equal,
-            which says that n is too small to see their spread.
+        half_width: Half of its 95 % confidence interval; None for fewer than 3 seeds, and where all
+            differences are equal, which says that n is too small to see their spread.
         p: Two-sided p of "no difference"; None where all differences are equal.
     """
 
@@ -49,6 +50,20 @@ class PairedDifference:
     sd: float
     half_width: float | None
     p: float | None
+
+
+def quantile(degrees: int) -> float:
+    """The t that 97.5 % lie below, such as 2.776 for 4 degrees of freedom."""
+    from scipy.special import stdtrit  # takes a quarter of a second: not for --help
+
+    return float(stdtrit(degrees, UPPER))
+
+
+def two_sided_p(t: float, degrees: int) -> float:
+    """Probability, in [0, 1], that a t-distributed value is at least as far from 0 as `t`."""
+    from scipy.special import stdtr
+
+    return 2 * float(stdtr(degrees, -abs(t)))
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -64,7 +79,11 @@ def estimate(values: Sequence[float]) -> Estimate:
     if n < 2:
         return Estimate(n, mean, None, None)
     sd = stdev(values)
-    return Estimate(n, mean, sd, two_sided_quantile(LEVEL, n - 1) * sd / math.sqrt(n))
+    return Estimate(n, mean, sd, _half_width(n, sd))
+
+
+def _half_width(n: int, sd: float) -> float | None:
+    return None if n < FEWEST else quantile(n - 1) * sd / math.sqrt(n)
 
 
 def paired_difference(
@@ -89,9 +108,8 @@ def paired_difference(
     mean, sd = fmean(differences), stdev(differences)
     if sd <= ROUNDING * max(max(map(abs, pair)) for pair in shared):
         return PairedDifference(n, mean, sd, None, None)
-    error = sd / math.sqrt(n)
-    half_width = two_sided_quantile(LEVEL, n - 1) * error
-    return PairedDifference(n, mean, sd, half_width, two_sided_p(mean / error, n - 1))
+    p = two_sided_p(mean / (sd / math.sqrt(n)), n - 1)
+    return PairedDifference(n, mean, sd, _half_width(n, sd), p)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

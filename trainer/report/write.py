@@ -1,16 +1,18 @@
 """A report from folders to files."""
 
 import math
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.report import markdown, page, spreadsheet
-from trainer.report.analysis import Report, analyse
-from trainer.report.discovery import find_runs
-from trainer.report.provenance import Provenance, provenance
-from trainer.report.runs import read_run
+from trainer import __version__
+from trainer.report import screen, spreadsheet
+from trainer.report.analysis import Report
+from trainer.report.parts import analyse_parts
+from trainer.report.read import find_runs, read_run
+from trainer.report.remarks import made_with
 from trainer.storage import files
 
 
@@ -19,14 +21,19 @@ class Written:
     """A report that has been written.
 
     Attributes:
-        report: What it says.
+        reports: What it says, a part each.
         folder: Where it lies.
         files: Its files: page, text, table and pictures.
     """
 
-    report: Report
+    reports: list[Report]
     folder: Path
     files: list[Path]
+
+    def lines(self) -> list[str]:
+        """What there is to say on the screen."""
+        parts = [line for report in self.reports for line in [*screen.lines(report), ""]]
+        return [*parts, f"report: {self.folder / 'report.html'}"]
 
 
 def report(
@@ -51,7 +58,8 @@ def report(
     """
     if target is not None and not 0 < target < math.inf:
         raise ValueError(f"target={target:g}: must be above 0; 0.8 is 80 %")
-    result = analyse([read_run(run, place) for run, place in find_runs(folders)], target)
+    runs = [read_run(run, place) for run, place in find_runs(folders)]
+    reports = analyse_parts(runs, target)
     now = time.localtime()
     if output is None:
         new = Path("outputs", "report", time.strftime("%Y-%m-%d_%H-%M-%S", now))
@@ -59,23 +67,19 @@ def report(
     if arguments is None:
         target_flag = [] if target is None else [f"--target={target:g}"]
         arguments = [*map(str, folders), *target_flag, f"--output={output}"]
-    made = provenance(result, arguments, time.strftime("%Y-%m-%d %H:%M", now))
+    command = shlex.join(["python", "-m", "trainer.report", *arguments])
+    date = time.strftime("%Y-%m-%d %H:%M", now)
+    origin = [f"Made with trainer {__version__} on {date}: {command}", *made_with(runs)]
+    # matplotlib, jinja2 and plotly take a second to import; a mistyped folder answers without
+    from trainer.report import figures, page
+
+    texts = page.render(reports, origin, date, output) | {"report.csv": spreadsheet.text(reports)}
     output.mkdir(parents=True, exist_ok=True)
-    return Written(result, output, _write(result, made, output))
-
-
-def _write(result: Report, made: Provenance, output: Path) -> list[Path]:
-    # matplotlib takes half a second to import; a mistyped folder answers without
-    from trainer.report.figures import pictures
-
-    figures = pictures(result)
-    texts = {
-        "report.html": page.text(result, figures, made),
-        "report.md": markdown.text(result, figures, made),
-        "report.csv": spreadsheet.text(result),
-    }
     for name, text in texts.items():
         files.write_text(output / name, text)
-    for picture in figures:
-        files.write(output / f"{picture.name}.png", picture.png())
-    return [output / name for name in (*texts, *(f"{p.name}.png" for p in figures))]
+    names = list(texts)
+    for part, each in enumerate(reports, 1):
+        for figure, drawn in figures.draw(each).items():
+            names.append(page.file_name(figure, part))
+            files.write(output / names[-1], figures.encoded(drawn))
+    return Written(reports, output, [output / name for name in names])

@@ -1,5 +1,6 @@
-"""The number that runs are compared by, and how it is written."""
+"""How numbers are written for a reader, above all the one that runs are compared by."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from trainer.report.statistics import Estimate, PairedDifference
@@ -14,10 +15,12 @@ class Measure:
     Attributes:
         name: `accuracy` or `loss`, as in metrics.jsonl behind the split.
         higher: Whether more of it is better.
+        target: Value that speed is measured by unless another is named; None: there is none.
     """
 
     name: str
     higher: bool
+    target: float | None = None
 
     @property
     def scale(self) -> float:
@@ -79,14 +82,20 @@ class Measure:
             return self.difference(value and value.mean)
         return f"{self.difference(value.mean)} ± {self.difference(value.sd)}"
 
-    def interval(self, value: Estimate | None) -> str:
-        """The 95 % interval of a mean, `86.90 to 87.86` (percent)."""
+    def ends(self, value: Estimate | None) -> tuple[float, float] | None:
+        """The 95 % interval of a mean, cut where an accuracy cannot be; None: there is none."""
         if value is None or value.half_width is None:
-            return NONE
+            return None
         low, high = value.mean - value.half_width, value.mean + value.half_width
+        return (max(low, 0.0), min(high, 1.0)) if self.higher else (low, high)
+
+    def interval(self, value: Estimate | None) -> str:
+        """The same as a text, `86.90 to 87.86` (percent)."""
+        if value is None or (ends := self.ends(value)) is None:
+            return "two seeds give none" if value and value.n == 2 else NONE
         if self.higher:
-            return _typeset(f"{100 * low:.2f} to {100 * high:.2f}")
-        return f"{self.value(low)} to {self.value(high)}"
+            return f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"
+        return f"{self.value(ends[0])} to {self.value(ends[1])}"
 
     def interval_of_difference(
         self, value: PairedDifference | None, *, sign: bool = False, times: int = 1
@@ -103,5 +112,43 @@ def _typeset(number: str) -> str:
     return number.replace("-", "\N{MINUS SIGN}")
 
 
-ACCURACY = Measure("accuracy", higher=True)
+ACCURACY = Measure("accuracy", higher=True, target=0.80)
 LOSS = Measure("loss", higher=False)
+
+
+def p_value(value: float | None) -> str:
+    """Two digits; very small ones as a bound."""
+    if value is None:
+        return NONE
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def duration(seconds: float | None) -> str:
+    """`42 s`, `26:33` (minutes), `1:02:03` (hours)."""
+    if seconds is None:
+        return NONE
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def listed(words: list[str], most: int = 6) -> str:
+    """`a, b and c`; only some of very many."""
+    if len(words) > most:
+        return f"{', '.join(words[: most - 1])} and {len(words) - most + 1} others"
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def counted(words: list[str]) -> str:
+    """`3 done and 1 failed`."""
+    return listed([f"{n} {word}" for word, n in Counter(words).items()])
+
+
+def joined_range(numbers: list[float]) -> str:
+    """`30`, or `30 to 40`; a dash for none."""
+    if not numbers:
+        return NONE
+    low, high = f"{min(numbers):,.0f}", f"{max(numbers):,.0f}"
+    return low if low == high else f"{low} to {high}"
