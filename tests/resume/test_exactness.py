@@ -30,13 +30,13 @@ STEPS = 4  # steps in an epoch: 80 images in batches of 20
 VALIDATED = ("data.val_size=40", "scheduler.warmup=1.5")
 PLACES: dict[str, Cut] = {
     "before the first step": ("build.py", "build_run", 1),
-    "writing the first checkpoint": ("files.py", "write", 1),
+    "writing the first checkpoint": ("checkpoint.py", "save", 1),
     "in the first epoch": ("history.py", "advance", 2),
     "at an epoch's last step": ("history.py", "advance", 2 * STEPS),
     "in the first evaluation": ("evaluation.py", "__call__", 1),
     "in the last evaluation": ("evaluation.py", "__call__", 4),
     "in the final test": ("evaluation.py", "__call__", 5),
-    "writing a checkpoint": ("files.py", "write", 9),
+    "writing a checkpoint": ("checkpoint.py", "save", 3),
     "before a rename's folder is synced": ("files.py", "_sync_folder", 9),
     "in the logs": ("logs.py", "append", 4),
     "in the event file": ("event_file.py", "append", 3),
