@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cuda_stand_in import StandIn
+    from standard_runs import StandardRuns
 
 # Tests share the machine with each other; one thread each is faster than two that wait for one
 # another, and results do not depend on what else runs.
@@ -46,3 +47,11 @@ def stand_in() -> "Generator[StandIn]":
 
     with standing_in() as here:
         yield here
+
+
+@pytest.fixture(scope="session")
+def standard(tmp_path_factory: pytest.TempPathFactory) -> "StandardRuns":
+    """Finished runs, each trained when it is first asked for."""
+    from standard_runs import StandardRuns
+
+    return StandardRuns(tmp_path_factory.mktemp("standard"))

@@ -1,13 +1,17 @@
 """Real trainer processes for tests: a configuration that takes a second, and its exit code."""
 
+import contextlib
 import functools
+import io
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.__main__ import main
 from trainer.cli.forked import TrainerProcess
 
-__all__ = ["TINY", "Trainer", "train"]
+__all__ = ["TINY", "Answer", "Trainer", "answer", "train"]
 
 TINY = [
     "data=synthetic",
@@ -57,3 +61,27 @@ def train(
     code = process.code()
     assert code == expect, f"exit code {code}:\n{process.out}\n{process.err}"
     return process
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command printed."""
+
+    out: str
+    err: str
+
+
+def answer(arguments: list[str], folder: Path, *, expect: int = 0) -> Answer:
+    """`python -m trainer` in this process, where neither signals nor Hydra's record are looked at.
+
+    For what is refused, and for what goes on with a run.
+    """
+    out, err, before = io.StringIO(), io.StringIO(), Path.cwd()
+    os.chdir(folder)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(arguments)
+    finally:
+        os.chdir(before)
+    assert code == expect, f"exit code {code}:\n{out.getvalue()}\n{err.getvalue()}"
+    return Answer(out.getvalue(), err.getvalue())

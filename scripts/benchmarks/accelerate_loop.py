@@ -1,26 +1,21 @@
 """Suite `accelerate`: ours beside Hugging Face Accelerate."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from benchmarks.contest import contest, missing
 from benchmarks.measure import Row
-from benchmarks.recipe import Task, pil_loader, tutorial_vgg
-from benchmarks.setting import SGD, Setting
+from benchmarks.recipe import Peer, Task, pil_loader
+from benchmarks.setting import Setting
 from trainer.data.image_set import ImageSet
 
 
-class AccelerateLoop:
+class AccelerateLoop(Peer):
     """The loop of Accelerate's documentation, losses and hits added up on the device.
 
-    Args:
-        task: What to train.
-        workers: Of its DataLoader.
-        fast: In bf16 and channels_last. Accelerate has one precision for a process.
+    Accelerate has one precision for a process.
     """
 
     def __init__(self, task: Task, *, workers: int, fast: bool) -> None:
@@ -31,22 +26,14 @@ class AccelerateLoop:
         if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
             AcceleratorState._reset_state(reset_partial_state=True)
         self.accelerator = Accelerator(mixed_precision=precision, cpu=task.device.type == "cpu")
-        self.task = task
-        self.format = torch.channels_last if fast else torch.contiguous_format
-        model = tutorial_vgg(task, self.format)
-        optimizer = torch.optim.SGD(model.parameters(), fused=True, **SGD)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+        super().__init__(task, workers=workers, fast=fast)
         loader = pil_loader(task, task.train, workers=workers, augment=True)
-        prepared: Any = self.accelerator.prepare(model, optimizer, loader, scheduler)
+        prepared: Any = self.accelerator.prepare(self.model, self.optimizer, loader, self.scheduler)
         self.model, self.optimizer, self.loader, self.scheduler = prepared
-        self.criterion = nn.CrossEntropyLoss()
-        self.correct = torch.zeros((), dtype=torch.int64, device=task.device)
-        self.batches = self.endless()
 
-    def endless(self) -> Iterator[Any]:
-        """Batches of one epoch after the other."""
-        while True:
-            yield from self.loader
+    def plain(self, images: ImageSet) -> Any:
+        """Batches in order, prepared as the package wants them."""
+        return self.accelerator.prepare(super().plain(images))
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """One step; returns the loss, on the device."""
@@ -58,20 +45,6 @@ class AccelerateLoop:
         self.scheduler.step()
         self.correct += (outputs.detach().argmax(1) == labels).sum()
         return loss.detach()
-
-    def advance(self, steps: int) -> float:
-        """Some steps; returns their mean loss."""
-        return float(sum(self.step(*next(self.batches)) for _ in range(steps))) / steps
-
-    def on(self, images: ImageSet) -> list[float]:
-        """One epoch of images as they are."""
-        loader = pil_loader(self.task, images, workers=0, augment=False)
-        loader = self.accelerator.prepare(loader)
-        return [float(self.step(*batch)) for batch in loader]
-
-    def close(self) -> None:
-        """Ends its workers."""
-        self.batches, self.loader = iter(()), None
 
 
 def run(setting: Setting, folder: Path) -> Row:

@@ -48,7 +48,7 @@ def run(setting: Setting, folder: Path) -> Row:
         gains = [a / b for a, b in zip(one, many, strict=True)]
         medians = {row["name"]: row["median_ms"] for row in rows}
         name = f"batch {batch}, {most} processes: "
-        exchange = medians[f"{name}step"] - medians[f"{name}without exchange"]
+        exchange = medians[f"{name}update"] - medians[f"{name}without exchange"]
         figures += [
             {
                 "name": f"batch {batch}: {most} processes against 1, times as fast",
@@ -61,7 +61,7 @@ def run(setting: Setting, folder: Path) -> Row:
             },
             {
                 "name": f"batch {batch}: share of the exchange in a step of {most}",
-                "value": exchange / medians[f"{name}step"],
+                "value": exchange / medians[f"{name}update"],
             },
         ]
     return {"rows": rows, "figures": figures}

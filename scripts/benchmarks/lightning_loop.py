@@ -18,29 +18,20 @@ from torch import nn
 from benchmarks.contest import contest, contestant, missing
 from benchmarks.measure import Contestant, Row, settle
 from benchmarks.ours import first_table
-from benchmarks.recipe import Task, pil_loader, tutorial_vgg
-from benchmarks.setting import SGD, Setting
+from benchmarks.recipe import Peer, Task, pil_loader
+from benchmarks.setting import Setting
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.image_set import ImageSet
 
 
-class LightningLoop:
-    """A LightningModule and Trainers that fit it.
-
-    Args:
-        task: What to train.
-        workers: Of its DataLoader.
-        fast: In bf16 and channels_last.
-        batches: Instead of a DataLoader.
-    """
+class LightningLoop(Peer):
+    """A LightningModule and Trainers that fit it; `batches` stand in for a DataLoader."""
 
     def __init__(
         self, task: Task, *, workers: int, fast: bool, batches: Iterable[Any] | None = None
     ) -> None:
-        self.task, self.fast, self.workers = task, fast, workers
-        self.model = tutorial_vgg(task, torch.channels_last if fast else torch.contiguous_format)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), fused=True, **SGD)
-        self.loader: Any = batches
+        super().__init__(task, workers=workers, fast=fast)
+        self.loader = batches
         if batches is None:
             self.loader = pil_loader(task, task.train, workers=workers, augment=True)
 
@@ -83,12 +74,8 @@ class LightningLoop:
 
     def on(self, images: ImageSet) -> list[float]:
         """One epoch of images as they are."""
-        loader = pil_loader(self.task, images, workers=0, augment=False)
+        loader = self.plain(images)
         return torch.stack(self.fit(loader, len(loader)).losses).tolist()
-
-    def close(self) -> None:
-        """Ends its workers."""
-        self.loader = None
 
 
 def _module(

@@ -1,43 +1,24 @@
 """Suite `plain`: ours beside the loop that people write."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from benchmarks.contest import contest
 from benchmarks.measure import Row
 from benchmarks.ours import ours
-from benchmarks.recipe import Task, pil_loader, tutorial_vgg
-from benchmarks.setting import SGD, Setting
-from trainer.data.image_set import ImageSet
+from benchmarks.recipe import Peer, Task, pil_loader
+from benchmarks.setting import Setting
 
 
-class PlainLoop:
-    """The loop that people write.
-
-    Args:
-        task: What to train.
-        workers: Of its DataLoader.
-        fast: In bf16 and channels_last.
-    """
+class PlainLoop(Peer):
+    """The loop that people write."""
 
     def __init__(self, task: Task, *, workers: int, fast: bool) -> None:
-        self.task, self.fast, self.correct = task, fast, 0
-        self.format = torch.channels_last if fast else torch.contiguous_format
-        self.model = tutorial_vgg(task, self.format)
-        self.criterion = nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), **SGD)
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _: 1.0)
-        self.loader: Any = pil_loader(task, task.train, workers=workers, augment=True)
-        self.batches = self.endless()
-
-    def endless(self) -> Iterator[list[torch.Tensor]]:
-        """Batches of one epoch after the other."""
-        while True:
-            yield from self.loader
+        super().__init__(task, workers=workers, fast=fast, fused=False)
+        self.correct = 0
+        self.loader = pil_loader(task, task.train, workers=workers, augment=True)
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         """One step; returns the loss."""
@@ -53,20 +34,6 @@ class PlainLoop:
         self.scheduler.step()
         self.correct += (outputs.argmax(1) == labels).sum().item()
         return loss.item()
-
-    def advance(self, steps: int) -> float:
-        """Some steps; returns their mean loss."""
-        return sum(self.step(*next(self.batches)) for _ in range(steps)) / steps
-
-    def on(self, images: ImageSet) -> list[float]:
-        """One epoch of images as they are."""
-        loader = pil_loader(self.task, images, workers=0, augment=False)
-        return [self.step(*batch) for batch in loader]
-
-    def close(self) -> None:
-        """Ends its workers."""
-        self.batches = iter(())
-        self.loader._iterator = None
 
 
 def run(setting: Setting, folder: Path) -> Row:

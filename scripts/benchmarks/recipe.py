@@ -1,7 +1,8 @@
 """What every peer trains: the task, the network as a tutorial writes it, PIL images."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from PIL import Image
@@ -9,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from benchmarks.setting import SGD
 from trainer.data.device_loader import MEAN, STD
 from trainer.data.image_set import ImageSet
 
@@ -40,26 +42,53 @@ class Task:
         return Task(run.device, run.data.train, run.config.batch_size, weights)
 
 
-class Peer(Protocol):
-    """A trainer that somebody else wrote, or would write.
+class Peer:
+    """A trainer that somebody else wrote, or would write; its `step` and its loader are its own.
 
-    Attributes:
-        model: Its network.
+    Args:
+        task: What to train.
+        workers: Of its DataLoader.
+        fast: In bf16 and channels_last.
+        fused: With torch's fused optimizer, or as it comes.
     """
 
-    model: nn.Module
+    def __init__(self, task: Task, *, workers: int, fast: bool, fused: bool = True) -> None:
+        self.task, self.fast, self.workers = task, fast, workers
+        self.format = torch.channels_last if fast else torch.contiguous_format
+        self.model: Any = tutorial_vgg(task, self.format)
+        self.criterion = nn.CrossEntropyLoss()
+        self.optimizer: Any = torch.optim.SGD(
+            self.model.parameters(), **({"fused": True} if fused else {}), **SGD
+        )
+        self.scheduler: Any = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _: 1.0)
+        self.correct: Any = torch.zeros((), dtype=torch.int64, device=task.device)
+        self.loader: Any = None
+        self.batches = self.endless()
+
+    def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | float:
+        """One step; returns the loss."""
+        raise NotImplementedError
+
+    def plain(self, images: ImageSet) -> Any:
+        """Batches of images as they are: in order, not augmented."""
+        return pil_loader(self.task, images, workers=0, augment=False)
+
+    def endless(self) -> Iterator[Any]:
+        """Batches of one epoch after the other."""
+        while True:
+            yield from self.loader
 
     def advance(self, steps: int) -> float:
         """Some steps on augmented images; returns their mean loss."""
-        ...
+        return float(sum(self.step(*next(self.batches)) for _ in range(steps))) / steps
 
     def on(self, images: ImageSet) -> list[float]:
-        """One epoch of images as they are: in order, not augmented; returns each batch's loss."""
-        ...
+        """One epoch of images as they are; returns each batch's loss."""
+        return [float(self.step(*batch)) for batch in self.plain(images)]
 
     def close(self) -> None:
         """Ends its workers."""
-        ...
+        self.batches, self.loader = iter(()), None
 
 
 def tutorial_vgg(task: Task, memory_format: torch.memory_format) -> nn.Module:

@@ -7,39 +7,27 @@ itself is not in a package registry, so its own code is not compared.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from benchmarks.contest import contest
 from benchmarks.measure import Row
-from benchmarks.recipe import Task, tutorial_vgg
-from benchmarks.setting import SGD, Setting
+from benchmarks.recipe import Peer, Task
+from benchmarks.setting import Setting
 from trainer.data.image_set import ImageSet
 
 PADDING, SIZE = 4, 32
 MISSING = "airbench: has no package, its own code was not compared; `resident` is its technique"
 
 
-class ResidentLoop:
-    """Trains on tensors that never leave the device.
-
-    Args:
-        task: What to train.
-        workers: None are needed.
-        fast: In bf16 (the images as well) and channels_last.
-    """
+class ResidentLoop(Peer):
+    """Trains on tensors that never leave the device; in bf16 the images are as well."""
 
     def __init__(self, task: Task, *, workers: int, fast: bool) -> None:
-        self.task, self.fast = task, fast
-        self.format = torch.channels_last if fast else torch.contiguous_format
-        self.model = tutorial_vgg(task, self.format)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), fused=True, **SGD)
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _: 1.0)
-        self.criterion = nn.CrossEntropyLoss()
+        super().__init__(task, workers=workers, fast=fast)
         self.images, self.labels = self.normalised(task.train)
-        self.correct = torch.zeros((), dtype=torch.int64, device=task.device)
 
     def normalised(self, images: ImageSet) -> tuple[torch.Tensor, torch.Tensor]:
         """Images with a black border, normalised, and labels, on the device."""
@@ -92,16 +80,11 @@ class ResidentLoop:
         )
         return float(torch.stack([self.step(*batch) for batch in batches]).mean())
 
-    def on(self, images: ImageSet) -> list[float]:
-        """One epoch of images as they are."""
+    def plain(self, images: ImageSet) -> Any:
+        """Batches of images as they are, normalised."""
         padded, labels = self.normalised(images)
-        inside = padded[:, :, PADDING:-PADDING, PADDING:-PADDING]
-        size = self.task.batch_size
-        batches = zip(inside.split(size), labels.split(size), strict=True)
-        return [float(self.step(*batch)) for batch in batches]
-
-    def close(self) -> None:
-        """Has no workers to end."""
+        inside, size = padded[:, :, PADDING:-PADDING, PADDING:-PADDING], self.task.batch_size
+        return zip(inside.split(size), labels.split(size), strict=True)
 
 
 def run(setting: Setting, folder: Path) -> Row:

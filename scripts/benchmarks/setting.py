@@ -67,19 +67,8 @@ class Setting:
     def of(options: argparse.Namespace, folder: Path) -> "Setting":
         """From the command line; finds the data."""
         data, name = find_data(options.images)
-        return Setting(
-            options.steps,
-            options.repeats,
-            options.images,
-            options.equal_steps,
-            options.batch_size,
-            options.epochs,
-            options.workers,
-            options.device,
-            data,
-            name,
-            folder,
-        )
+        asked = {k: v for k, v in vars(options).items() if k in Setting.__annotations__}
+        return Setting(**asked | {"data": data, "data_name": name, "folder": folder})
 
 
 def find_data(images: int | None) -> tuple[list[str], str]:

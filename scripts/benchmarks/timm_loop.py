@@ -7,18 +7,16 @@ prefetcher (uint8 to the device, normalised there), the optimizer its `create_op
 and flip are the recipe's: timm has no crop with a border.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torchvision import transforms
 
 from benchmarks.contest import contest, missing
 from benchmarks.measure import Row
-from benchmarks.recipe import PilImages, Task, augmentation, tutorial_vgg
+from benchmarks.recipe import Peer, PilImages, Task, augmentation
 from benchmarks.setting import SGD, Setting
 from trainer.data.image_set import ImageSet
 
@@ -28,29 +26,23 @@ def to_array(image: Any) -> Any:
     return np.array(image, dtype=np.uint8).transpose(2, 0, 1)
 
 
-class TimmLoop:
-    """timm's parts.
-
-    Args:
-        task: What to train.
-        workers: Of its loader.
-        fast: In bf16 and channels_last.
-    """
+class TimmLoop(Peer):
+    """timm's parts."""
 
     def __init__(self, task: Task, *, workers: int, fast: bool) -> None:
         from timm.optim import create_optimizer_v2
         from timm.utils import AverageMeter
 
-        self.task, self.fast, self.workers = task, fast, workers
-        self.format = torch.channels_last if fast else torch.contiguous_format
-        self.model = tutorial_vgg(task, self.format)
+        super().__init__(task, workers=workers, fast=fast)
         # "momentum" is timm's name for torch's SGD without Nesterov
         self.optimizer = create_optimizer_v2(self.model, opt="momentum", fused=True, **SGD)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _: 1.0)
-        self.criterion = nn.CrossEntropyLoss()
         self.losses = AverageMeter()
-        self.loader: Any = self.load(task.train, augment=True)
-        self.batches = self.endless()
+        self.loader = self.load(task.train, augment=True)
+
+    def plain(self, images: ImageSet) -> Any:
+        """The package's loader, in order and without augmentation."""
+        return self.load(images, augment=False)
 
     def load(self, images: ImageSet, *, augment: bool) -> Any:
         """The package's loader; without augmentation also in order."""
@@ -71,11 +63,6 @@ class TimmLoop:
         data.transform = transforms.Compose([*(augmentation() if augment else []), to_array])
         return loader
 
-    def endless(self) -> Iterator[Any]:
-        """Batches of one epoch after the other."""
-        while True:
-            yield from self.loader
-
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """One step; returns the loss, on the device."""
         images = images.contiguous(memory_format=self.format)
@@ -87,18 +74,6 @@ class TimmLoop:
         self.optimizer.zero_grad()
         self.losses.update(loss.detach(), len(labels))
         return loss.detach()
-
-    def advance(self, steps: int) -> float:
-        """Some steps; returns their mean loss."""
-        return float(sum(self.step(*next(self.batches)) for _ in range(steps))) / steps
-
-    def on(self, images: ImageSet) -> list[float]:
-        """One epoch of images as they are."""
-        return [float(self.step(*batch)) for batch in self.load(images, augment=False)]
-
-    def close(self) -> None:
-        """Ends its workers."""
-        self.batches, self.loader = iter(()), None
 
 
 def run(setting: Setting, folder: Path) -> Row:

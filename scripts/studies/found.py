@@ -1,7 +1,7 @@
 """Finished runs as their files tell of them, which may be damaged or somebody else's."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 from trainer.config.fields import Config
 from trainer.config.saved import to_object, typed
 from trainer.report.read import find_runs
-from trainer.storage.records import read_json, read_rows, read_yaml
+from trainer.storage import run_folder
+from trainer.storage.records import read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +23,14 @@ class Finished:
         folder: Its run folder.
         config: Its configuration; a key that it does not have got its default.
         rows: A row per evaluated epoch.
-        seconds: Time spent on it.
-        device: In words, with its threads.
-        precision: `none`, `bf16` or `fp16`.
-        torch: The version that made it.
-        code: Hash of the code that made it; None where that is not known.
-        data: What it was trained on.
+        summary: What else its files say: `seconds`, `device`, `precision`, `torch`, `data`, and
+            `code`, the hash of the code that made it, None where that is not known.
     """
 
     folder: Path
     config: Config
     rows: list[dict[str, float]]
-    seconds: float
-    device: str
-    precision: str
-    torch: str
-    code: str | None
-    data: Any
+    summary: Mapping[str, Any]
 
 
 def finished(folders: Sequence[Path], own: Path | None = None) -> list[Finished]:
@@ -73,28 +65,21 @@ def read(folder: Path) -> Finished | None:
         ValueError: If a file of it is damaged; names the file.
     """
     notes: list[str] = []
-    summary = read_json(folder / "summary.json", notes)
+    summary = run_folder.summary(folder, notes)
     if not notes and summary.get("status") != "done":
         return None
-    saved = read_yaml(folder / "config.yaml", notes)
-    rows = read_rows(folder / "metrics.jsonl", notes)
+    saved = read_yaml(folder / run_folder.CONFIG, notes)
+    rows = run_folder.rows(folder, notes)
     if notes:
         raise ValueError(notes[0])
     try:
         config = to_object(typed(saved))
     except (OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"config.yaml: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{run_folder.CONFIG}: {str(error).splitlines()[0]}") from error
     try:
-        return Finished(
-            folder,
-            config,
-            rows,
-            float(summary["seconds"]),
-            str(summary["device"]),
-            str(summary["precision"]),
-            str(summary["versions"]["torch"]),
-            summary.get("code"),
-            summary["data"],
-        )
+        known = {key: str(summary[key]) for key in ("device", "precision")}
+        known |= {"seconds": float(summary["seconds"]), "torch": str(summary["versions"]["torch"])}
+        known |= {"code": summary.get("code"), "data": summary["data"]}
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"summary.json: cannot be used: {error!r}") from error
+        raise ValueError(f"{run_folder.SUMMARY}: cannot be used: {error!r}") from error
+    return Finished(folder, config, rows, known)

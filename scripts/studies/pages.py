@@ -7,6 +7,7 @@ from pathlib import Path
 from studies.reuse import Accepted
 from studies.wanted import SECTIONS, Section, is_label
 from trainer.report.write import report
+from trainer.storage import run_folder
 from trainer.training.code_hash import code_sha256
 
 HOW = """\
@@ -41,7 +42,7 @@ def write(accepted: Sequence[Accepted], missing: Sequence[str], links: Path, out
     if missing:
         text += [f"Not there, or not proven: {', '.join(missing)}.", ""]
     for one in accepted:
-        shutil.copy(one.run.folder / "metrics.jsonl", metrics / f"{one.wanted.label}.jsonl")
+        shutil.copy(one.run.folder / run_folder.METRICS, metrics / f"{one.wanted.label}.jsonl")
     (output / "study.md").write_text("\n".join(text))
 
 
@@ -87,12 +88,12 @@ def _table(accepted: Sequence[Accepted]) -> list[str]:
         "| --- | ---: | ---: | ---: | ---: | --- | --- |",
     ]
     for one in accepted:
-        run, rows = one.run, one.run.rows
+        rows, made_with = one.run.rows, one.run.summary
         best = max(row["test/accuracy"] for row in rows)
-        made = f"{run.device}, {run.precision}, torch {run.torch}"
+        made = "{device}, {precision}, torch {torch}".format_map(made_with)
         text.append(
             f"| `{' '.join(one.wanted.overrides)}` | {rows[-1]['train/accuracy']:.2%} "
-            f"| {rows[-1]['test/accuracy']:.2%} | {best:.2%} | {run.seconds:.0f} "
+            f"| {rows[-1]['test/accuracy']:.2%} | {best:.2%} | {made_with['seconds']:.0f} "
             f"| {made} | {one.how} |"
         )
     return text

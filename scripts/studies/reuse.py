@@ -11,11 +11,11 @@ from pathlib import Path
 from torch import __version__ as torch_version
 
 from studies.found import Finished
-from studies.training import first_row, train_first_epoch
+from studies.training import train_first_epoch
 from studies.wanted import Wanted
 from trainer.config.fields import Config
 from trainer.config.sameness import identity
-from trainer.storage import files
+from trainer.storage import files, run_folder
 from trainer.storage.records import read_json, read_text
 from trainer.training import device
 from trainer.training.code_hash import code_sha256
@@ -71,7 +71,7 @@ def reuse(wanted: Wanted, runs: Sequence[Finished], proofs: Proofs) -> Accepted 
         else:
             _refuse(wanted, run, differs)
     for run in candidates:
-        if run.torch == torch_version and run.code == code_sha256():
+        if (run.summary["torch"], run.summary["code"]) == (torch_version, code_sha256()):
             return Accepted(wanted, "hash", run)
     for run in candidates:
         if not proofs.needed:
@@ -101,8 +101,9 @@ def _another(wanted: Wanted, run: Finished) -> str | None:
         return f"its metrics.jsonl lacks one of {', '.join(EXACT)}"
     chosen = device.choose_device(wanted.config.device)
     here = _machine(device.describe(chosen)), device.choose_precision(wanted.config.amp, chosen)
-    if (_machine(run.device), run.precision) != here:
-        return f"made on {run.device}, {run.precision}; here {', '.join(here)}"
+    made = run.summary["device"], run.summary["precision"]
+    if (_machine(made[0]), made[1]) != here:
+        return f"made on {', '.join(made)}; here {', '.join(here)}"
     return _differing_lr(wanted.config, run.folder)
 
 
@@ -115,7 +116,7 @@ def _differing_lr(config: Config, folder: Path) -> str | None:
     """The first step whose LR the schedule gives differently today."""
     resolved = config.resolve_schedule()
     bases = [base for _, base in config.optimizer.base_lrs()]
-    recorded = (read_text(folder / "lr.csv", []) or "").splitlines()[1:]
+    recorded = (read_text(folder / run_folder.LR, []) or "").splitlines()[1:]
     expected = [
         ",".join([str(k), *(repr(resolved.lr(k, base)) for base in bases)])
         for k in range(resolved.updates)
@@ -130,7 +131,7 @@ def _differing_lr(config: Config, folder: Path) -> str | None:
 def _differs(wanted: Wanted, run: Finished, proofs: Proofs) -> str | None:
     """What the present code makes otherwise, remembered in a file; None: nothing."""
     known = read_json(proofs.path, [])
-    question = f"{code_sha256()} torch {torch_version} {run.folder} {run.seconds}"
+    question = f"{code_sha256()} torch {torch_version} {run.folder} {run.summary['seconds']}"
     if question not in known:
         if not proofs.train:
             return "not proven: older code made it; without --no-run its first epoch is trained"
@@ -141,23 +142,23 @@ def _differs(wanted: Wanted, run: Finished, proofs: Proofs) -> str | None:
 
 def _differing_epoch(wanted: Wanted, run: Finished) -> str | None:
     """What differs between a run's first epoch and the same one trained now."""
-    old = run.rows[0]
+    old, where = run.rows[0], run.summary["device"]
     if old["epoch"] != 1:
         return "its first epoch was not evaluated"
     print(f"{wanted.name} seed {wanted.seed}: training its first epoch again", flush=True)
-    threads = THREADS.search(run.device)
+    threads = THREADS.search(where)
     with tempfile.TemporaryDirectory() as place:
         again = Path(place, "again")
         last = train_first_epoch(wanted, again, threads and threads[1])
-        new = first_row(again)
-        if new is None:
+        rows = run_folder.rows(again)
+        if not rows:
             return f"the present code does not train it: {last}"
-        made = json.loads((again / "summary.json").read_text())
-    if made["data"] != run.data:
+        made = run_folder.summary(again)
+    if made["data"] != run.summary["data"]:
         return "it was trained on other data"
-    if made["device"] != run.device:
-        return f"made on {run.device}, which is not to be had here ({made['device']})"
+    if made["device"] != where:
+        return f"made on {where}, which is not to be had here ({made['device']})"
     differing = [
-        f"{key} was {old[key]!r}, is {new[key]!r}" for key in EXACT if old[key] != new[key]
+        f"{key} was {old[key]!r}, is {rows[0][key]!r}" for key in EXACT if old[key] != rows[0][key]
     ]
     return f"epoch 1: {'; '.join(differing)}" if differing else None

@@ -1,6 +1,5 @@
 """Training a run of the study, whole or its first epoch alone."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,10 +7,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from studies.wanted import Wanted
 from trainer.config.quoting import quote
+from trainer.storage import run_folder
 
 
 def train(wanted: Wanted, folder: Path) -> int:
@@ -36,7 +35,7 @@ def train_first_epoch(wanted: Wanted, folder: Path, threads: str | None) -> str:
             _command(wanted, folder), env=environment, stdout=subprocess.DEVNULL, stderr=said
         )
         try:
-            while process.poll() is None and first_row(folder) is None:
+            while process.poll() is None and not run_folder.rows(folder):
                 time.sleep(0.1)
         finally:
             if process.poll() is None:
@@ -44,13 +43,6 @@ def train_first_epoch(wanted: Wanted, folder: Path, threads: str | None) -> str:
             process.wait()
         said.seek(0)
         return (said.read().splitlines() or [f"exit code {process.returncode}"])[-1]
-
-
-def first_row(folder: Path) -> dict[str, Any] | None:
-    """The first line of a run's metrics.jsonl; None: it is not there yet."""
-    path = folder / "metrics.jsonl"
-    first, newline, _ = path.read_text().partition("\n") if path.exists() else ("", "", "")
-    return json.loads(first) if newline else None
 
 
 def _command(wanted: Wanted, folder: Path) -> list[str]:

@@ -21,9 +21,7 @@ RUNS = {
     "vgg_warmup_cosine": ["experiment=vgg_warmup_cosine"],
     "vgg_exponential_batch256": ["experiment=vgg_exponential", "batch_size=256"],
     "vgg_exponential_batch256_lr0.08": [
-        "experiment=vgg_exponential",
-        "batch_size=256",
-        "optimizer.lr=0.08",
+        *("experiment=vgg_exponential", "batch_size=256", "optimizer.lr=0.08")
     ],
     "vgg_steplr_lr0.04": ["experiment=vgg_steplr", "optimizer.lr=0.04"],
     "vgg_exponential_lr0.01": ["experiment=vgg_exponential", "optimizer.lr=0.01"],

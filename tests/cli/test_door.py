@@ -4,17 +4,18 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import pytest
-from processes import TINY, train
+from faults import SignalAt
+from processes import TINY, answer, train
+from standard_runs import StandardRuns, contents
 
 from trainer.__main__ import main
 from trainer.config.overrides import compose_run, jobs, parse
 from trainer.config.quoting import quote, quoted
-from trainer.sweep import __main__ as sweep
+from trainer.sweep.__main__ import main as sweep_main
 
 MISTAKES = [
     ("scheduler.gama=3 scheduler=steplr", "did you mean scheduler.gamma?"),
@@ -105,34 +106,18 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("line", "expected"), MISTAKES, ids=[line for line, _ in MISTAKES])
 def test_a_mistake_is_one_line_and_leaves_nothing_behind(
-    line: str,
-    expected: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    line: str, expected: str, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    arguments = (
-        [line] if line.startswith("optimizer={") else line.replace("3_stepz", "3 stepz").split(" ")
-    )
-    if "3_stepz" in line:
-        arguments = ["scheduler.warmup=3 stepz"]
-    code = main(arguments)
-    captured = capsys.readouterr()
+    # an underscore stands for a space, where the value has one
+    words = [word.replace("3_stepz", "3 stepz") for word in line.split(" ")]
+    arguments = [line] if line.startswith("optimizer={") else words
     missing = "data.download=false" in line or "init=nowhere" in line
-    assert code == (1 if missing else 2)
-    assert expected.replace("3_stepz", "3 stepz") in captured.err
-    assert captured.err.startswith("trainer: error: ")
-    assert captured.err.count("\n") == 1
-    assert not captured.out
+    said = answer(arguments, tmp_path, expect=1 if missing else 2)
+    assert expected.replace("3_stepz", "3 stepz") in said.err
+    assert said.err.startswith("trainer: error: ")
+    assert said.err.count("\n") == 1
+    assert not said.out
     assert not list(tmp_path.iterdir())
-
-
-def test_help_lists_every_group_and_key(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    text = capsys.readouterr().out
-    for word in ("warmup_cosine", "vgg_steplr", "synthetic", "checkpoint.keep_last", "adamw"):
-        assert word in text
 
 
 @pytest.mark.parametrize(
@@ -160,66 +145,81 @@ def test_a_run_in_a_folder_with_an_odd_name_trains_and_resumes(tmp_path: Path) -
     run = folder / "my run=1"
     train([*TINY, "epochs=1", f"hydra.run.dir={run}", "name=a, b = c"], folder)
     assert (run / "metrics.jsonl").exists()
-    assert "nothing to do" in train([f"resume={run}"], folder).out
+    assert "nothing to do" in answer([f"resume={run}"], folder).out
 
 
-def test_a_folder_of_another_run_is_refused_and_untouched(tmp_path: Path) -> None:
-    train([*TINY, "epochs=1", "hydra.run.dir=run"], tmp_path)
-    before = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
-    refused = train([*TINY, "epochs=2", "hydra.run.dir=run"], tmp_path, expect=2)
-    assert "hydra.run.dir=run: belongs to another run; python -m trainer resume=" in refused.err
-    after = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
-    assert before == after
-
-
-def test_what_is_no_checkpoint_is_not_recommended_for_init(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_folder_of_another_run_is_refused_and_untouched(
+    standard: StandardRuns, tmp_path: Path
 ) -> None:
+    before = contents(standard.copy(tmp_path / "run"))
+    refused = answer([*TINY, "epochs=2", "hydra.run.dir=run"], tmp_path, expect=2)
+    assert "hydra.run.dir=run: belongs to another run; python -m trainer resume=" in refused.err
+    assert contents(tmp_path / "run") == before
+
+
+def test_what_is_no_checkpoint_is_not_recommended_for_init(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.pt").touch()
     (tmp_path / "notes.txt").write_text("no checkpoint\n" * 100)
     os.mkfifo(tmp_path / "pipe")
     for name in ("folder", "empty.pt", "notes.txt", "pipe"):
-        place = tmp_path / name
-        assert main([f"resume={place}"]) == 2
-        error = capsys.readouterr().err
-        assert error == (
-            f"trainer: error: resume={place}: is not a run folder or a checkpoint in one\n"
-        )
+        said = f"resume={tmp_path / name}: is not a run folder or a checkpoint in one"
+        refused = answer([f"resume={tmp_path / name}"], tmp_path, expect=2)
+        assert refused.err == f"trainer: error: {said}\n"
 
 
-def test_a_checkpoint_outside_its_run_is_recommended_for_init(tmp_path: Path) -> None:
-    train([*TINY, "epochs=1", "hydra.run.dir=run"], tmp_path)
-    shutil.copy(tmp_path / "run" / "checkpoints" / "last.pt", tmp_path / "copied.pt")
-    refused = train(["resume=copied.pt"], tmp_path, expect=2)
+def test_a_checkpoint_outside_its_run_is_recommended_for_init(
+    standard: StandardRuns, tmp_path: Path
+) -> None:
+    shutil.copy(standard.of() / "checkpoints" / "last.pt", tmp_path / "copied.pt")
+    refused = answer(["resume=copied.pt"], tmp_path, expect=2)
     assert refused.err.count("\n") == 1
     (advice,) = re.findall(r"; (init=\S+) starts a new run", refused.err)
     train([*TINY, "epochs=1", advice], tmp_path)
 
 
-def test_a_sweeps_folder_is_gone_on_with_by_the_command_that_is_named(
+def test_a_sweep_runs_every_job_and_its_folder_is_nobody_elses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train([*TINY, "epochs=1", "-m", "seed=0", "hydra.sweep.dir=my sweep"], tmp_path)
-    before = {f: f.read_bytes() for f in (tmp_path / "my sweep").rglob("*") if f.is_file()}
-    refused = train(["resume=my sweep"], tmp_path, expect=2)
+    sweep = [*TINY, "epochs=1", "-m", "hydra.sweep.dir=my sweep"]
+    said = train([*sweep, "optimizer.lr=0.01,1e30"], tmp_path, expect=1)  # a failed one fails it
+    assert "sweep: 1 of 2 jobs done; " in said.out
+    assert "  failed: job 1 (optimizer.lr=1e+30): the loss is" in said.out
+    assert "the loss is" in said.err
+    for number in ("0", "1"):
+        assert (tmp_path / "my sweep" / number / "metrics.jsonl").exists()
+
+    before = contents(tmp_path / "my sweep")
+    other = answer([*sweep, "optimizer.lr=0.02,0.03"], tmp_path, expect=2)
+    assert "my sweep: belongs to another sweep: its job 0 is optimizer.lr=0.01" in other.err
+    assert "here it would be optimizer.lr=0.02" in other.err
+    refused = answer(["resume=my sweep"], tmp_path, expect=2)
     assert refused.err.startswith("trainer: error: resume=my sweep: is a sweep's folder")
     assert refused.err.count("\n") == 1
-    after = {f: f.read_bytes() for f in (tmp_path / "my sweep").rglob("*") if f.is_file()}
-    assert before == after
+    assert contents(tmp_path / "my sweep") == before
     (command,) = re.findall(r"python -m trainer\.sweep (retry .*)", refused.err)
     assert shlex.split(command) == ["retry", "my sweep"]
     monkeypatch.chdir(tmp_path)
-    assert sweep.main(["status", *shlex.split(command)[1:]]) == 0
+    assert sweep_main(["status", *shlex.split(command)[1:]]) == 0
 
 
-def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+def test_an_output_folder_that_is_a_file_or_holds_somebody_elses_is_refused_and_untouched(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "file").write_text("precious")
-    for place in ("file", "file/run"):
-        refused = train([*TINY, f"hydra.run.dir={place}"], tmp_path, expect=2)
-        assert "is a file" in refused.err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.yaml").write_text("precious")
+    (tmp_path / "mine" / ".mine.partial").write_text("precious too")
+    before = contents(tmp_path)
+    for place, said in (
+        ("file", "is a file"),
+        ("file/run", "is a file"),
+        ("mine", "holds config.yaml, which a run would overwrite"),
+    ):
+        refused = answer([*TINY, f"hydra.run.dir={place}"], tmp_path, expect=2)
+        assert said in refused.err
         assert refused.err.count("\n") == 1
-    assert (tmp_path / "file").read_text() == "precious"
+    assert contents(tmp_path) == before
 
 
 def test_a_clash_of_time_stamps_gets_a_suffix(
@@ -237,27 +237,6 @@ def test_a_clash_of_time_stamps_gets_a_suffix(
         (first / "checkpoints" / "step_00000000.pt").touch()
         second = folders.reserve(place, "hydra.run.dir", explicit=False, locks=locks)
     assert (first.name, second.name) == ("12-00-00", "12-00-00_2")
-
-
-def test_a_sweep_never_writes_into_an_older_ones_folder(tmp_path: Path) -> None:
-    sweep = [*TINY, "epochs=1", "-m", "hydra.sweep.dir=sweep"]
-    train([*sweep, "seed=0,1"], tmp_path)
-    before = {f: f.read_bytes() for f in (tmp_path / "sweep").rglob("*") if f.is_file()}
-    refused = train([*sweep, "seed=5,6"], tmp_path, expect=2)
-    assert "hydra.sweep.dir=sweep: belongs to another sweep: its job 0 is seed=0" in refused.err
-    assert "here it would be seed=5" in refused.err
-    assert before == {f: f.read_bytes() for f in (tmp_path / "sweep").rglob("*") if f.is_file()}
-
-
-def test_a_folder_with_somebody_elses_files_is_refused_and_untouched(tmp_path: Path) -> None:
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    (folder / "config.yaml").write_text("precious")
-    (folder / ".mine.partial").write_text("precious too")
-    refused = train([*TINY, "hydra.run.dir=mine"], tmp_path, expect=2)
-    assert "holds config.yaml, which a run would overwrite" in refused.err
-    assert (folder / "config.yaml").read_text() == "precious"
-    assert (folder / ".mine.partial").exists()
 
 
 def test_a_name_may_be_swept_and_an_option_by_pattern() -> None:
@@ -279,24 +258,15 @@ def test_the_composed_configuration_and_the_version_are_shown(
 
 
 def test_a_reader_that_leaves_early_does_not_stop_the_run(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "trainer", *TINY, "hydra.run.dir=run"]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.readline()
-    process.stdout.close()
-    error = process.stderr.read()
-    process.stderr.close()
-    assert process.wait() == 0
-    assert "Broken" not in error
-    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 4
+    done = train([*TINY, "epochs=2", "hydra.run.dir=run"], tmp_path, prepare=_nobody_reads)
+    assert "Broken" not in done.err
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def _nobody_reads() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 1)
 
 
 @pytest.mark.skipif("CIFAR10_ROOT" not in os.environ, reason="CIFAR10_ROOT is not set")
@@ -307,20 +277,9 @@ def test_a_run_on_the_real_data_goes_on_from_another_folder(tmp_path: Path) -> N
     assert "10,000 evaluated (test)" in train(command, tmp_path).out
     (tmp_path / "elsewhere").mkdir()
     longer = [f"resume={tmp_path / 'run'}", "epochs=2", "on_horizon_change=hold"]
-    assert "epoch 2/2" in train(longer, tmp_path / "elsewhere").out
-
-
-def test_a_sweep_runs_every_job_and_a_failed_one_fails_it(tmp_path: Path) -> None:
-    process = train(
-        [*TINY, "epochs=1", "-m", "optimizer.lr=0.01,1e30", "hydra.sweep.dir=sweep"],
-        tmp_path,
-        expect=1,
-    )
-    assert "sweep: 1 of 2 jobs done; " in process.out
-    assert "  failed: job 1 (optimizer.lr=1e+30): the loss is" in process.out
-    assert "the loss is" in process.err
-    for number in (0, 1):
-        assert (tmp_path / "sweep" / str(number) / "metrics.jsonl").exists()
+    stop = SignalAt("history.py", "advance", 1, signal.SIGTERM)
+    stopped = train(longer, tmp_path / "elsewhere", prepare=stop, expect=143)
+    assert "stopped by SIGTERM after step 3" in stopped.err
 
 
 def test_a_non_finite_loss_stops_the_run_with_step_loss_and_lr(tmp_path: Path) -> None:

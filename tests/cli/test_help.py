@@ -33,6 +33,8 @@ def test_the_page_lists_commands_and_keys(capsys: pytest.CaptureFixture[str]) ->
     assert lines[place + 1] == "      Passes over the training images."
     assert "  checkpoint.every_steps = null   (at least 1, or null)" in lines
     assert not any(line.startswith("  scheduler.") for line in lines)
+    for word in ("warmup_cosine", "vgg_steplr", "synthetic", "adamw"):  # of each group
+        assert any(word in line for line in lines)
 
 
 def test_an_options_keys_are_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Stopping a run while it starts, trains, evaluates; once and twice."""
+"""Stopping a command while it starts; tests/resume has what comes later."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import TINY, Trainer, train
+from processes import TINY
 
 from trainer.cli.signals import Stopped, stop_requests
 
@@ -44,27 +44,3 @@ def test_the_first_signal_is_remembered_and_the_handlers_come_back() -> None:
         assert stop.signal == signal.SIGTERM
         assert str(Stopped(signal.SIGTERM)) == "SIGTERM"
     assert signal.getsignal(signal.SIGTERM) == before
-
-
-def test_ctrl_c_commits_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
-    process = Trainer([*TINY, "epochs=200", "hydra.run.dir=run"], tmp_path)
-    process.wait_for("epoch   1/200")
-    process.kill(signal.SIGINT)
-    process.kill(signal.SIGINT)
-    assert process.code() == 130
-    assert "Traceback" not in process.err
-    resumed = Trainer(["resume=run"], tmp_path)
-    resumed.wait_for("resumed from")
-    resumed.kill(signal.SIGINT)
-    assert resumed.code() == 130
-    assert "stopped by SIGINT after step" in resumed.err
-    assert "resume=" in resumed.err
-
-
-def test_a_stop_before_the_first_update_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
-    process = Trainer([*TINY, "hydra.run.dir=run"], tmp_path)
-    process.wait_for("run folder:")
-    process.kill(signal.SIGTERM)
-    assert process.code() in (0, 143)
-    train(["resume=run"], tmp_path)
-    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 4

@@ -71,19 +71,23 @@ def command(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
-def test_help_lists_the_suites_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
-    done = command(tmp_path, "--help")
-    assert done.returncode == 0
-    assert all(f"\n  {name} " in done.stdout for name in SUITES)
-    done = command(tmp_path, "plane", "step")
-    assert done.returncode == 2
-    assert "no suite plane: take plain, lightning" in done.stdout
+def test_help_lists_the_suites_and_a_wrong_one_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        bench.main(["--help"])
+    said = capsys.readouterr().out
+    assert all(f"\n  {name} " in said for name in SUITES)
+    assert bench.main(["plane", "step"]) == 2
+    assert "no suite plane: take plain, lightning" in capsys.readouterr().out
+
+
+SIZES = ["--steps", "1", "--repeats", "1", "--images", "64", "--batch-size", "8"]
 
 
 def test_the_command_prints_a_table_and_keeps_the_result_beside_others(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"plain": {"kept": true}}')
-    sizes = ["--steps", "1", "--repeats", "1", "--images", "64", "--batch-size", "8"]
-    done = command(tmp_path, "step", *sizes, "--json", "result.json")
+    done = command(tmp_path, "step", *SIZES, "--json", "result.json")
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.glob(".bench-*")), "temporary files are left behind"
     results = json.loads((tmp_path / "result.json").read_text())
@@ -294,6 +298,20 @@ def test_peak_memory_of_a_real_run(tmp_path: Path) -> None:
     torch_alone, run = json.loads((tmp_path / "result.json").read_text())["memory"]["figures"]
     assert torch_alone["value"] > 0.1
     assert 0.1 < run["value"] < 1.5
+
+
+@pytest.mark.slow
+def test_two_processes_are_compared_with_one(tmp_path: Path) -> None:
+    done = command(tmp_path, "distributed", *SIZES, "--json", "result.json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "result.json").read_text())["distributed"]
+    rows = {row["name"]: row for row in result["rows"]}
+    for count in ("1 process", "2 processes"):
+        for what in ("update", "without exchange", "bare exchange", "start"):
+            assert rows[f"batch 8, {count}: {what}"]["median_ms"] > 0
+    (gain, efficiency, share) = result["figures"]
+    assert efficiency["value"] == pytest.approx(gain["value"] / 2)
+    assert share["value"] < 1
 
 
 @pytest.mark.slow

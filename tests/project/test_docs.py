@@ -331,6 +331,9 @@ def test_the_quickstart_ends_in_a_trained_model(tmp_path: Path) -> None:
     ]
     assert "epoch 5/5" in run(shlex.split(following[0]))
     check(["python", *shlex.split(following[1])[1:]])
+    if "CIFAR10_ROOT" in os.environ:  # found where it is, and not taken for missing
+        tiny = ["data.train_size=60", "batch_size=20", "device=cpu", "epochs=1"]
+        assert "not at hand" not in run(["scripts/quickstart", *tiny])
 
 
 @contextlib.contextmanager

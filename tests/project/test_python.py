@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from comparison import assert_equal_runs
-from processes import TINY, train
+from processes import TINY
+from standard_runs import StandardRuns
 
 import trainer
 
@@ -19,11 +20,10 @@ def test_importing_it_costs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", f"import sys, trainer; {check}"], check=True)
 
 
-def test_a_run_is_the_commands(tmp_path: Path) -> None:
-    train([*TINY, "hydra.run.dir=by_command"], tmp_path)
+def test_a_run_is_the_commands(standard: StandardRuns, tmp_path: Path) -> None:
     run = trainer.train(*TINY, f"hydra.run.dir={tmp_path / 'from_python'}")
     assert run.folder == tmp_path / "from_python"
-    assert_equal_runs(tmp_path / "by_command", run.folder)
+    assert_equal_runs(standard.of(), run.folder)
     assert [row["epoch"] for row in run.history] == [1, 2, 3, 4]
     saved = torch.load(run.folder / "checkpoints" / "last.pt", weights_only=True)["model"]
     for name, value in run.model.state_dict().items():

@@ -1,14 +1,17 @@
 """scripts/study: which finished runs it takes over, which it refuses, and what it writes."""
 
+import functools
 import importlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
+from processes import train
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["data=synthetic", "data.train_images=256", "data.test_images=64", "batch_size=64"]
@@ -30,23 +33,31 @@ def study(place: Path, *arguments: str, seeds: tuple[str, ...] = ("--seeds", "3"
     return code
 
 
-def counted(folder: Path, proofs: Path) -> str | None:
-    """Why the run counts that lies there, if nothing is trained to prove it."""
+@functools.cache
+def parts() -> tuple[ModuleType, ModuleType, ModuleType, Any]:
+    """found, reuse, wanted; and what is wanted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "scripts"))
-        parts = [
-            importlib.import_module(f"studies.{name}") for name in ("found", "reuse", "wanted")
-        ]
-    found, reuse, wanted = parts
-    run = wanted.want("vgg_constant", 3, SMALL)
+        names = ("found", "reuse", "wanted")
+        found, reuse, wanted = (importlib.import_module(f"studies.{name}") for name in names)
+    return found, reuse, wanted, wanted.want("vgg_constant", 3, SMALL)
+
+
+def counted(folder: Path, proofs: Path) -> str | None:
+    """Why the run counts that lies there, if nothing is trained to prove it."""
+    found, reuse, _, run = parts()
     accepted = reuse.reuse(run, found.finished([folder]), reuse.Proofs(proofs, True, False))
     return None if accepted is None else accepted.how
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study that has made its runs."""
+    """A study that found one of its runs there and has made the other."""
     place = tmp_path_factory.mktemp("study")
+    train(
+        [f"experiment={NAMES[1]}", *SMALL, "seed=3", f"hydra.run.dir=work/runs/{NAMES[1]}_seed3"],
+        place,
+    )
     assert study(place) == 0
     return place
 
@@ -216,14 +227,10 @@ def test_without_any_run_nothing_is_written(tmp_path: Path, capfd: Captured) -> 
     assert os.listdir(tmp_path) == ["work"]
 
 
-def test_each_question_of_the_study_is_asked_of_runs_that_compose(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    wanted = importlib.import_module("studies.wanted")
-    want: Callable[..., object] = wanted.want
+def test_each_question_of_the_study_is_asked_of_runs_that_compose() -> None:
+    _, _, wanted, _ = parts()
     for section in wanted.SECTIONS:
         assert {*section.asks} <= {*section.runs} <= {*wanted.RUNS}
     assert {name for section in wanted.SECTIONS for name in section.runs} == {*wanted.RUNS}
-    digests = {json.dumps(str(want(name, 0, ["data=synthetic"]))) for name in wanted.RUNS}
+    digests = {str(wanted.want(name, 0, ["data=synthetic"])) for name in wanted.RUNS}
     assert len(digests) == len(wanted.RUNS)

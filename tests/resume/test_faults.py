@@ -18,23 +18,23 @@ import faults
 import pytest
 from comparison import assert_equal_runs
 from faults import Fault, needs_faults
-from processes import Trainer, train
+from processes import Trainer, answer, train
+from standard_runs import StandardRuns
 
 from trainer.storage import files
 
-RUN = [
+SMALL = [
     "data=synthetic", "device=cpu", "data.train_images=40", "data.test_images=10", "batch_size=20",
-    "epochs=2", "log.every_steps=2", "scheduler.warmup=1 steps", "hydra.run.dir=run", "resume=auto",
+    "epochs=2", "log.every_steps=2", "scheduler.warmup=1 steps",
 ]  # fmt: skip
+RUN = [*SMALL, "hydra.run.dir=run", "resume=auto"]
 EVERY = os.environ.get("TRAINER_ALL_PROOFS") == "1"
 pytestmark = needs_faults
 
 
 @pytest.fixture(scope="module")
-def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("untouched")
-    train(RUN, folder)
-    return folder / "run"
+def untouched(standard: StandardRuns) -> Path:
+    return standard.of(base=SMALL)
 
 
 Case = Callable[[Fault, Path], bool]
@@ -80,7 +80,7 @@ def assert_ends_equal(untouched: Path, folder: Path) -> None:
     ("action", "stride", "skip"),
     [
         pytest.param(faults.KILL_BEFORE, 23, 19, marks=pytest.mark.slow),
-        (faults.KILL_HALF, 9, 20),
+        (faults.KILL_HALF, 19, 20),
         pytest.param(faults.KILL_AFTER, 23, 23, marks=pytest.mark.slow),
     ],
     ids=["before", "half", "after"],
@@ -142,49 +142,46 @@ def test_a_call_that_fails_costs_no_commit_and_is_named(
 
 
 # The two text files are written by the same code.
-VIEWS = ["metrics.jsonl", pytest.param("lr.csv", marks=pytest.mark.slow), "tensorboard"]
+LOGS = ["metrics.jsonl", pytest.param("lr.csv", marks=pytest.mark.slow), "tensorboard"]
 
 
-@pytest.mark.parametrize("view", VIEWS)
+def first_append(folder: Path, log: str) -> int:
+    """Which call to a log appends the first of the two epochs."""
+    trial = folder / "trial"
+    trial.mkdir()
+    watch = Fault(trial / "run" / log, 0, faults.LOG_ONLY, trial / "journal")
+    train(RUN, trial, prepare=watch)
+    writes = [n for n, (_, call, _) in enumerate(watch.calls(), 1) if call == "write"]
+    return writes[-2]
+
+
+@pytest.mark.parametrize("log", LOGS)
 def test_a_log_that_fails_once_is_complete_at_the_next_commit(
-    untouched: Path, tmp_path: Path, view: str
+    standard: StandardRuns, tmp_path: Path, log: str
 ) -> None:
-    first = sum(call == "write" for call in _calls_to(tmp_path, view))
-    fault = Fault(tmp_path / "run" / view, first, faults.FAIL_ONCE, tmp_path / "j", errno.ENOSPC)
+    n = first_append(tmp_path, log)
+    fault = Fault(tmp_path / "run" / log, n, faults.FAIL_ONCE, tmp_path / "j", errno.ENOSPC)
     process = train([*RUN, "epochs=3"], tmp_path, prepare=fault)
     assert fault.hit() is not None
     assert process.err.count("the training goes on") == 1
-    assert view in process.err
+    assert log in process.err
     assert "can be written again" in process.out
-    train([*RUN, "epochs=3", "hydra.run.dir=whole"], tmp_path)
-    assert_equal_runs(tmp_path / "whole", tmp_path / "run")
+    assert_equal_runs(standard.of("epochs=3", base=SMALL), tmp_path / "run")
 
 
-def _calls_to(folder: Path, view: str) -> list[str]:
-    """The calls up to and including the first row's append to a log."""
-    trial = folder / "trial"
-    trial.mkdir()
-    watch = Fault(trial / "run" / view, 0, faults.LOG_ONLY, trial / "journal")
-    train(RUN, trial, prepare=watch)
-    calls = [call for _, call, _ in watch.calls()]
-    writes = [n for n, call in enumerate(calls) if call == "write"]
-    # the last two writes are the two epochs' appends
-    return ["write"] * (writes[-2] + 1)
-
-
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("log", LOGS)
 def test_a_log_that_stays_broken_is_named_at_the_end_and_made_up_for(
-    untouched: Path, tmp_path: Path, view: str
+    untouched: Path, tmp_path: Path, log: str
 ) -> None:
-    count = len(_calls_to(tmp_path, view))
-    fault = Fault(tmp_path / "run" / view, count, faults.FAIL_ON, tmp_path / "j", errno.ENOSPC)
+    n = first_append(tmp_path, log)
+    fault = Fault(tmp_path / "run" / log, n, faults.FAIL_ON, tmp_path / "j", errno.ENOSPC)
     process = train(RUN, tmp_path, prepare=fault, expect=1)
     last = process.err.splitlines()[-1]
     assert last.startswith("trainer: error: ")
-    assert view in last
+    assert log in last
     assert "No space left on device" in last
     assert "trained and saved to its end: python -m trainer resume=" in last
-    train(RUN, tmp_path)
+    answer(RUN, tmp_path)
     assert_equal_runs(untouched, tmp_path / "run")
 
 

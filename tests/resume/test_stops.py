@@ -1,97 +1,47 @@
-"""A signal at a chosen place: the run checkpoints there, leaves with its code, and ends equal."""
+"""A run that is stopped checkpoints that very step and leaves; workers leave with it."""
 
 import contextlib
-import json
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from comparison import assert_equal_runs
-from faults import SignalAt, ends_by
-from processes import TINY, Trainer, train
+from faults import SignalAt
+from processes import TINY, Trainer, answer, train
+from standard_runs import StandardRuns
 
 from trainer.storage import checkpoint, files
+from trainer.storage.run_folder import rows as rows_of
 
-RUN = [*TINY, "data.val_size=40", "scheduler.warmup=1.5", "hydra.run.dir=run", "resume=auto"]
+VALIDATED = ("data.val_size=40", "scheduler.warmup=1.5")
+RUN = [*TINY, *VALIDATED, "hydra.run.dir=run", "resume=auto"]
 EVERY = os.environ.get("TRAINER_ALL_PROOFS") == "1"
 STEPS = 4  # steps in an epoch: 80 images in batches of 20
-PLACES = {
-    "before the first step": ("build.py", "build_run", 1),
-    "writing the first checkpoint": ("files.py", "write", 1),
-    "in the first epoch": ("history.py", "advance", 2),
-    "at an epoch's last step": ("history.py", "advance", 2 * STEPS),
-    "in the first evaluation": ("evaluation.py", "__call__", 1),
-    "in the last evaluation": ("evaluation.py", "__call__", 4),
-    "in the final test": ("evaluation.py", "__call__", 5),
-    "writing a checkpoint": ("files.py", "write", 9),
-    "before a rename's folder is synced": ("files.py", "_sync_folder", 9),
-    "in the logs": ("logs.py", "append", 4),
-    "in the event file": ("event_file.py", "append", 3),
-    "in the summary": ("summary.py", "write_summary", 2),
-}
-
-
-@pytest.fixture(scope="module")
-def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("untouched")
-    train(RUN, folder)
-    return folder / "run"
-
-
-ALTERNATELY = (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-CASES = [
-    (place, number)
-    for count, place in enumerate(PLACES)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
-    # kills at each call are tests/resume/test_faults.py's; all three share the place's code here
-    if EVERY or number == ALTERNATELY[count % len(ALTERNATELY)]
-]
-
-
-@pytest.mark.parametrize(("place", "number"), CASES)
-def test_a_signal_at_any_place_is_made_up_for(
-    untouched: Path, tmp_path: Path, place: str, number: int
-) -> None:
-    process = Trainer(RUN, tmp_path, prepare=SignalAt(*PLACES[place], number))
-    code = process.code()
-    late = place == "in the summary" and number != signal.SIGKILL  # it was done by then
-    assert code == (0 if late else ends_by(number)), process.err
-    assert "Traceback" not in process.err
-    if not late and number != signal.SIGKILL:
-        summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-        assert summary["status"] == "stopped"
-        assert f"stopped by {signal.Signals(number).name}" in process.err
-    train(RUN, tmp_path)
-    assert_equal_runs(untouched, tmp_path / "run")
 
 
 def test_a_stop_commits_the_very_update_it_came_in(tmp_path: Path) -> None:
-    for k in (1, 3, 6):
-        run = [*RUN[:-2], f"hydra.run.dir=run{k}"]
-        stop = SignalAt("history.py", "advance", k, signal.SIGTERM)
-        assert Trainer(run, tmp_path, prepare=stop).code() == 143
-        assert checkpoint.find(tmp_path / f"run{k}").state["progress"]["step"] == k
+    for k in (1, 6):  # the second is a resume's fifth
+        stop = SignalAt("history.py", "advance", 1 if k == 1 else 5, signal.SIGTERM)
+        assert Trainer(RUN, tmp_path, prepare=stop).code() == 143
+        assert checkpoint.find(tmp_path / "run").state["progress"]["step"] == k
 
 
 def test_a_stop_in_an_evaluation_does_not_wait_for_it(tmp_path: Path) -> None:
-    run = [*TINY, "data.test_images=4000", "hydra.run.dir=run"]
+    run = [*TINY, "data.test_images=4000", "epochs=3", "hydra.run.dir=run"]
     stop = SignalAt("evaluation.py", "__call__", 2, signal.SIGTERM)
     assert Trainer(run, tmp_path, prepare=stop).code() == 143
     progress = checkpoint.find(tmp_path / "run").state["progress"]
     assert (progress["epoch"], progress["step_in_epoch"], progress["step"]) == (1, 6, 12)
-    rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    assert len(rows) == 1
-    train(["resume=run"], tmp_path)
-    speeds = [json.loads(x)["images_per_second"] for x in
-              (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]  # fmt: skip
+    assert len(rows_of(tmp_path / "run")) == 1
+    answer(["resume=run"], tmp_path)
+    speeds = [row["images_per_second"] for row in rows_of(tmp_path / "run")]
     assert min(speeds) > 0.01 * max(speeds)  # the time before the stop counts
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_every_file_whole(
-    untouched: Path, tmp_path: Path
+    standard: StandardRuns, tmp_path: Path
 ) -> None:
     # also while an epoch's checkpoint is being written
     for n in (2, STEPS + 1, 2 * STEPS + 1) if EVERY else (STEPS + 1,):
@@ -104,16 +54,25 @@ def test_a_second_ctrl_c_leaves_at_once_and_every_file_whole(
         for file in (folder / "run" / "checkpoints").glob("*.pt"):
             files.read_sealed(file)
         train(RUN, folder)
-        assert_equal_runs(untouched, folder / "run")
+        assert_equal_runs(standard.of(*VALIDATED), folder / "run")
 
 
-def test_further_sigterms_are_ignored(untouched: Path, tmp_path: Path) -> None:
+def test_further_sigterms_are_ignored(standard: StandardRuns, tmp_path: Path) -> None:
     stop = SignalAt("evaluation.py", "__call__", 2, signal.SIGTERM, twice=True)
     process = Trainer(RUN, tmp_path, prepare=stop)
     assert process.code() == 143
     assert "stopped by SIGTERM" in process.err
     train(RUN, tmp_path)
-    assert_equal_runs(untouched, tmp_path / "run")
+    assert_equal_runs(standard.of(*VALIDATED), tmp_path / "run")
+
+
+def with_workers(folder: Path, prepare: Callable[[], object] | None = None) -> Trainer:
+    """A long run in its second epoch, its batches cut by two processes."""
+    loader = ["data.loader=torchvision", "data.workers=2"]
+    run = [*TINY, *loader, "epochs=200", "hydra.run.dir=run"]
+    process = Trainer(run, folder, prepare=prepare)
+    process.wait_for("epoch   1/200")
+    return process
 
 
 def _workers_of(process: Trainer) -> list[int]:
@@ -138,11 +97,7 @@ def _until(found: Callable[[], object], process: Trainer) -> None:
 
 
 def test_ctrl_c_to_the_process_group_lets_no_worker_speak(tmp_path: Path) -> None:
-    loader = ["data.loader=torchvision", "data.workers=2"]
-    process = Trainer(
-        [*TINY, *loader, "epochs=200", "hydra.run.dir=run"], tmp_path, prepare=os.setsid
-    )
-    process.wait_for("epoch   1/200")
+    process = with_workers(tmp_path, prepare=os.setsid)
     _until(lambda: _workers_of(process), process)
     assert process.process.pid is not None
     os.killpg(process.process.pid, signal.SIGINT)
@@ -154,9 +109,7 @@ def test_ctrl_c_to_the_process_group_lets_no_worker_speak(tmp_path: Path) -> Non
 
 
 def test_a_killed_worker_ends_the_run_with_one_line_and_it_can_go_on(tmp_path: Path) -> None:
-    loader = ["data.loader=torchvision", "data.workers=2"]
-    process = Trainer([*TINY, *loader, "epochs=200", "hydra.run.dir=run"], tmp_path)
-    process.wait_for("epoch   1/200")
+    process = with_workers(tmp_path)
     while process.code(0.05) is None:  # one that was about to end anyway is not missed
         for worker in _workers_of(process)[:1]:
             with contextlib.suppress(ProcessLookupError):
@@ -170,19 +123,12 @@ def test_a_killed_worker_ends_the_run_with_one_line_and_it_can_go_on(tmp_path: P
 
 
 def test_a_killed_run_leaves_no_worker_behind(tmp_path: Path) -> None:
-    loader = ["data.loader=torchvision", "data.workers=2"]
-    process = Trainer([*TINY, *loader, "epochs=200", "hydra.run.dir=run"], tmp_path)
-    process.wait_for("epoch   1/200")
+    process = with_workers(tmp_path)
     _until(lambda: len(_workers_of(process)) == 2, process)
     workers = _workers_of(process)
     process.kill(signal.SIGKILL)
     assert process.code() == -signal.SIGKILL
-    train(
-        ["resume=run", "epochs=201", "on_horizon_change=hold"],
-        tmp_path,
-        expect=143,
-        prepare=SignalAt("history.py", "advance", 3, signal.SIGTERM),
-    )  # not locked by them
+    goes_on(tmp_path)  # not locked by them
     end = time.monotonic() + 30
     while any(_runs(worker) for worker in workers):
         assert time.monotonic() < end
@@ -198,8 +144,6 @@ def _runs(pid: int) -> bool:
 
 def goes_on(folder: Path) -> None:
     """A resume trains on from a whole checkpoint."""
-    resumed = Trainer(
-        ["resume=run"], folder, prepare=SignalAt("history.py", "advance", 3, signal.SIGTERM)
-    )
-    assert resumed.code() == 143, resumed.err
-    assert "resumed from" in resumed.out
+    stop = SignalAt("history.py", "advance", 3, signal.SIGTERM)
+    words = ["resume=run", "data.loader=device", "data.workers=0"]
+    assert "resumed from" in train(words, folder, prepare=stop, expect=143).out

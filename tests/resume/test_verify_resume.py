@@ -9,65 +9,83 @@ import pytest
 from processes import TINY
 
 from trainer import verify_resume
+from trainer.training import verification
 
 ROOT = Path(__file__).parents[2]
 RUN = [*TINY, "data.train_images=400", "epochs=3"]
+Captured = pytest.CaptureFixture[str]
 
 
-def command(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "trainer.verify_resume", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def test_random_kills_end_identical_and_leave_nothing(tmp_path: Path) -> None:
-    kills = "20" if os.environ.get("TRAINER_ALL_PROOFS") == "1" else "5"
-    done = command([*RUN, "--kills", kills], tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not done.stderr
-    last = done.stdout.splitlines()[-1]
+def assert_identical(said: str, kills: str) -> None:
+    last = said.splitlines()[-1]
     assert last.startswith(f"identical: {kills} kills (")
     assert "content sha256" in last
+
+
+def test_random_kills_end_identical_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert verify_resume.main([*RUN, "--kills", "3"]) == 0
+    said = capfd.readouterr()
+    assert not said.err
+    assert_identical(said.out, "3")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_mistake_is_the_trainers_one_line(tmp_path: Path) -> None:
-    done = command([*RUN, "optimizer.lrr=1"], tmp_path)
-    assert done.returncode == 2
-    assert "did you mean optimizer.lr?" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert command([*RUN, "resume=auto"], tmp_path).returncode == 2
-    assert command([*RUN, "--kills", "0"], tmp_path).returncode == 2
+@pytest.mark.slow
+def test_the_command_is_silent_where_nothing_is_wrong(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer.verify_resume", *RUN, "--kills", "20"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not done.stderr
+    assert_identical(done.stdout, "20")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["optimizer.lrr=1"], "did you mean optimizer.lr?"),
+        (["resume=auto"], "resume: is not for verify_resume"),
+        (["--kills", "0"], "--kills 0: must be at least 1"),
+    ],
+)
+def test_a_mistake_is_the_trainers_one_line(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert verify_resume.main([*RUN, *words]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert said in line
 
 
 @pytest.mark.slow
 def test_a_resume_that_loses_the_momentum_is_shown_with_place_and_tensor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     """Teeth: the killed runs alone get a fault."""
-    start = verify_resume._start
+    start = verification._start
 
     def broken(run: list[str], folder: Path, name: str):
         if name.startswith("untouched"):
             return start(run, folder, name)
         arguments = [*run, f"hydra.run.dir={folder / name}"]
-        return verify_resume.TrainerProcess(
+        return verification.TrainerProcess(
             arguments, tmp_path, printed=folder, prepare=_forget_momentum
         )
 
-    monkeypatch.setattr(verify_resume, "_start", broken)
+    monkeypatch.setattr(verification, "_start", broken)
     every = [*RUN, "checkpoint.every_steps=1", "amp=none"]
     code = verify_resume.main(
         [*every, "--kills", "8", "--seed", "0", "--folder", str(tmp_path / "f")]
     )
-    said = capsys.readouterr().out
+    said, errors = capsys.readouterr()
     assert code == 1, said
-    line = next(line for line in said.splitlines() if line.startswith("different: "))
+    (line,) = [line for line in said.splitlines() if line.startswith("different: ")] or [errors]
     assert "epoch " in line
     assert "step " in line
     assert "values differ, by" in line

@@ -19,6 +19,10 @@ def warnings(*arguments: str) -> list[str]:
     ("arguments", "expected"),
     [
         (["scheduler=multistep", "scheduler.milestones=[10,30]"], "30 is at or beyond the end"),
+        (
+            ["scheduler=warmup_multistep", "scheduler.warmup=5", "scheduler.after.milestones=[25]"],
+            "scheduler.after.milestones: 25 is at or beyond the end (9750 steps)",
+        ),
         (["scheduler=cosine", "scheduler.eta_min=0.1"], "its floor 0.1 is above the base LR 0.04"),
         (["scheduler.start_factor=0", "scheduler.interval=epoch"], "0 for the whole of epoch 1"),
         (["scheduler=cosine", "scheduler.length=20"], "0 for the whole of epoch 21"),
@@ -53,6 +57,9 @@ def test_a_doubtful_schedule_gets_one_line_with_its_key(
         ["scheduler=cosine_restarts", "scheduler.t_0=2", "scheduler.t_mult=2"],
         ["scheduler.start_factor=0"],
         ["experiment=vgg_steplr"],
+        ["scheduler=steplr", "scheduler.step_size=29"],
+        ["scheduler=multistep", "scheduler.milestones=[10,29]"],
+        ["scheduler=warmup_steplr", "scheduler.clock=absolute", "scheduler.after.step_size=29"],
     ],
 )
 def test_a_sound_schedule_gets_none(arguments: list[str]) -> None:

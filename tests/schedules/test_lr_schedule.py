@@ -1,7 +1,6 @@
 """LRSchedule in anybody's loop: a torch scheduler whose resume is exact wherever it was stopped."""
 
 import copy
-import io
 import json
 import math
 import pickle
@@ -12,61 +11,33 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+from every_schedule import metric, one_of_each
+from lr_loops import lrs_in, sgd, through_a_file
+from torch.optim.lr_scheduler import LRScheduler
 
 import trainer.schedules
 from trainer.schedules import (
-    Constant,
     Cosine,
     Exponential,
     LRSchedule,
     MultiStep,
-    Plateau,
     Schedule,
     StepLR,
     Warmup,
     get_scheduler,
 )
-from trainer.schedules.options import OPTIONS as REGISTRY
 
-STEPS, EPOCHS = 3, 6
+STEPS, EPOCHS = 3, 12
 UPDATES = STEPS * EPOCHS
 BASES = (0.1, 0.003)
-METRICS = (1.0, 2.0, 0.5, 0.6, 0.7, 0.8)
-
-INNER: dict[str, Schedule] = {
-    "constant": Constant(),
-    "steplr": StepLR(step_size="4 steps", gamma=0.3),
-    "multistep": MultiStep(milestones=[1, "5 steps", 4], gamma=0.3),
-    "exponential": Exponential(gamma=0.7),
-    "cosine": Cosine(eta_min=1e-4),
-    "cosine_waves": Cosine(num_cycles=1.5, length=3),
-    "plateau": Plateau(patience=0, factor=0.3, cooldown=1),
-}
-OPTIONS = (
-    INNER
-    | {f"{name}_by_epoch": replace(option, interval="epoch") for name, option in INNER.items()}
-    | {f"warmup_{name}": Warmup(warmup="4 steps", after=option) for name, option in INNER.items()}
-    | {
-        "warmup_absolute": Warmup(warmup=2, clock="absolute", after=StepLR(step_size=1)),
-        "warmup_by_epoch": Warmup(warmup=2, interval="epoch", shape="cosine", after=Cosine()),
-    }
-)
-
-
-def sgd(*lrs: float | torch.Tensor) -> torch.optim.SGD:
-    groups = [{"params": [torch.nn.Parameter(torch.ones(1))], "lr": lr} for lr in lrs or BASES]
-    return torch.optim.SGD(groups, lr=1.0, momentum=0.9)
+EVERY = one_of_each("epochs", "step", STEPS)
+EVERY |= {f"{k}_by_epoch": v for k, v in one_of_each("steps", "epoch", STEPS).items()}
 
 
 def schedule_of(
     option: Schedule, optimizer: torch.optim.Optimizer | None = None, epochs: int = EPOCHS
 ) -> LRSchedule:
-    return LRSchedule(optimizer or sgd(), option, steps_per_epoch=STEPS, epochs=epochs)
-
-
-def lrs_in(optimizer: torch.optim.Optimizer) -> list[float]:
-    return [float(group["lr"]) for group in optimizer.param_groups]
+    return LRSchedule(optimizer or sgd(*BASES), option, steps_per_epoch=STEPS, epochs=epochs)
 
 
 def train(schedule: LRSchedule, stop: int = UPDATES) -> list[list[float]]:
@@ -81,15 +52,8 @@ def train(schedule: LRSchedule, stop: int = UPDATES) -> list[list[float]]:
         schedule.step()
         epoch, rest = divmod(schedule.last_epoch, STEPS)
         if rest == 0:
-            schedule.observe(METRICS[epoch - 1])
+            schedule.observe(metric(epoch - 1))
     return used
-
-
-def through_a_file(state: Any) -> Any:
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
 
 
 def test_it_is_a_torch_scheduler_for_a_loop_of_ones_own() -> None:
@@ -113,89 +77,20 @@ def test_it_is_a_torch_scheduler_for_a_loop_of_ones_own() -> None:
     assert seen == pytest.approx(ramp + wave, rel=1e-12)
 
 
-def test_it_takes_the_place_of_torchs_scheduler_in_the_same_loop() -> None:
-    weights: list[list[float]] = []
-    for ours in (True, False):
-        optimizer = sgd(0.1, 0.02)
-        schedule: LRScheduler = (
-            LRSchedule(optimizer, Cosine(), steps_per_epoch=1, epochs=8)
-            if ours
-            else CosineAnnealingLR(optimizer, T_max=8)
-        )
-        for _ in range(8):
-            sum((p**2).sum() for g in optimizer.param_groups for p in g["params"]).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-        weights.append([group["params"][0].item() for group in optimizer.param_groups])
-    assert weights[0] == pytest.approx(weights[1], rel=1e-6)
-    assert weights[0][0] != weights[0][1]
-
-
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_lr_in_the_optimizer_is_the_resolved_schedules_for_each_groups_base(name: str) -> None:
-    schedule = schedule_of(OPTIONS[name])
+    schedule = schedule_of(EVERY[name])
     assert schedule.get_last_lr() == [schedule.resolved.lr(0, base) for base in BASES]
     used = train(schedule)
     assert used == [schedule.lrs(k) for k in range(UPDATES)]
     assert schedule.get_last_lr() == schedule.get_lr() == schedule.lrs(UPDATES)
     assert lrs_in(schedule.optimizer) == schedule.get_last_lr()
     if "plateau" not in name:
-        alone = OPTIONS[name].resolve(STEPS, UPDATES)
+        alone = EVERY[name].resolve(STEPS, UPDATES)
         assert used == [[alone.lr(k, base) for base in BASES] for k in range(UPDATES)]
         assert len({lrs[0] for lrs in used}) > 1 or name.startswith("constant")
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_saved_and_loaded_at_every_update_equals_the_uninterrupted_run(name: str) -> None:
-    expected = train(schedule_of(OPTIONS[name]))
-    for k in range(UPDATES):
-        first = schedule_of(OPTIONS[name])
-        before = train(first, k)
-        saved = through_a_file(
-            {"optimizer": first.optimizer.state_dict(), "scheduler": first.state_dict()}
-        )
-        optimizer = sgd(5.0, 6.0)  # the base LRs come from the file
-        second = schedule_of(OPTIONS[name], optimizer)
-        optimizer.load_state_dict(saved["optimizer"])
-        second.load_state_dict(saved["scheduler"])
-        assert second.last_epoch == k
-        assert before + train(second) == expected
-
-
-@pytest.mark.parametrize("name", ["warmup_steplr", "cosine_by_epoch", "plateau", "exponential"])
-@pytest.mark.parametrize("load_optimizer", ["first", "between", "last", "never"])
-def test_the_order_of_building_and_loading_does_not_matter(name: str, load_optimizer: str) -> None:
-    expected = train(schedule_of(OPTIONS[name]))
-    for k in range(UPDATES):
-        first = schedule_of(OPTIONS[name])
-        before = train(first, k)
-        optimizer = sgd()
-        states = (first.optimizer.state_dict(), first.state_dict())
-        if load_optimizer == "first":
-            optimizer.load_state_dict(states[0])
-        second = schedule_of(OPTIONS[name], optimizer)
-        if load_optimizer == "between":
-            optimizer.load_state_dict(states[0])
-        second.load_state_dict(states[1])
-        if load_optimizer == "last":
-            optimizer.load_state_dict(states[0])
-        assert before + train(second) == expected
-
-
-def test_starting_anew_in_place_of_loading_would_differ() -> None:
-    """The control of the two tests above."""
-    for name, option in OPTIONS.items():
-        expected = train(schedule_of(option))
-        first = schedule_of(option)
-        before = train(first, 7)
-        after = train(schedule_of(option), UPDATES - 7)
-        assert (before + after != expected) or name.startswith("constant")
-
-
-EVERY: dict[str, Schedule] = {
-    name: kind() for name, kind in REGISTRY.items() if name != "warmup"
-} | OPTIONS
 COPIES: dict[str, Callable[[LRSchedule], LRSchedule]] = {
     "deepcopy": copy.deepcopy,
     "pickle": lambda schedule: pickle.loads(pickle.dumps(schedule)),
@@ -227,7 +122,7 @@ def test_a_copy_goes_on_by_itself_with_an_optimizer_of_its_own(name: str, made: 
 
 @pytest.mark.parametrize("made", COPIES)
 def test_a_copy_made_with_its_optimizer_drives_that_one(made: str) -> None:
-    schedule = schedule_of(OPTIONS["warmup_cosine"])
+    schedule = schedule_of(EVERY["warmup_cosine"])
     pair = (schedule.optimizer, schedule)
     optimizer, other = (
         copy.deepcopy(pair) if made == "deepcopy" else pickle.loads(pickle.dumps(pair))
@@ -244,13 +139,13 @@ def test_a_schedule_of_transformers_names_is_copied(made: str) -> None:
         "warmup_stable_decay": {"num_decay_steps": 2},
     }
     for name, given in parameters.items():
-        schedule = get_scheduler(name, sgd(), 2, UPDATES, given)
+        schedule = get_scheduler(name, sgd(*BASES), 2, UPDATES, given)
         other = COPIES[made](schedule)
         assert [other.lrs(k) for k in range(20)] == [schedule.lrs(k) for k in range(20)]
 
 
 def test_an_edit_of_the_lr_from_outside_cannot_bend_the_curve() -> None:
-    for option in OPTIONS.values():
+    for option in EVERY.values():
         plain, touched = schedule_of(option), schedule_of(option)
         train(plain, 5)
         train(touched, 4)
@@ -294,21 +189,26 @@ def test_an_added_group_of_torchs_lambda_lr_agrees() -> None:
         theirs.step()
 
 
+@pytest.mark.parametrize("grown", [False, True], ids=["as built", "with an added group"])
 @pytest.mark.parametrize("load_optimizer", ["first", "between", "last", "never"])
 @pytest.mark.parametrize("name", ["warmup_cosine", "plateau", "exponential", "steplr_by_epoch"])
-def test_a_schedule_with_an_added_group_is_saved_and_loaded(name: str, load_optimizer: str) -> None:
+def test_the_order_of_building_and_loading_does_not_matter(
+    name: str, load_optimizer: str, grown: bool
+) -> None:
     def begun(stop: int) -> tuple[LRSchedule, list[list[float]]]:
         schedule = schedule_of(EVERY[name])
-        used = train(schedule, 7)
-        schedule.optimizer.add_param_group(added())
+        used = train(schedule, min(stop, 7))
+        if grown and stop >= 7:  # 7: between its arrival and its first step
+            schedule.optimizer.add_param_group(added())
         return schedule, used + train(schedule, stop)
 
     expected = begun(UPDATES)[1]
-    for k in range(7, UPDATES):  # 7: between its arrival and its first step
+    for k in (7, 8, 9, 16, 35) if grown else (0, 1, 8, 9, 10, 35):
         first, before = begun(k)
         states = through_a_file([first.optimizer.state_dict(), first.state_dict()])
-        optimizer = sgd()
-        optimizer.add_param_group(added(0.7))
+        optimizer = sgd(*BASES)
+        if grown:
+            optimizer.add_param_group(added(0.7))
         if load_optimizer == "first":
             optimizer.load_state_dict(states[0])
         second = schedule_of(EVERY[name], optimizer)
@@ -317,14 +217,14 @@ def test_a_schedule_with_an_added_group_is_saved_and_loaded(name: str, load_opti
         second.load_state_dict(states[1])
         if load_optimizer == "last":
             optimizer.load_state_dict(states[0])
-        assert second.base_lrs == [*BASES, 0.5]
+        assert second.base_lrs == [*BASES, *([0.5] if grown else [])]
         assert second.state_dict() == first.state_dict() == states[1]
         assert before + train(second) == expected
 
 
 def test_an_added_group_takes_part_in_every_other_call() -> None:
     def with_a_group(**group: Any) -> LRSchedule:
-        schedule = schedule_of(OPTIONS["warmup_plateau"])
+        schedule = schedule_of(EVERY["warmup_plateau"])
         train(schedule, 7)
         schedule.optimizer.add_param_group(added() | group)
         return schedule
@@ -337,7 +237,7 @@ def test_an_added_group_takes_part_in_every_other_call() -> None:
     before, after = with_a_group().change_epochs(EPOCHS + 2, "hold") or ([], [])
     assert len(before) == len(after) == 3
     schedule = with_a_group()
-    hashed = schedule_of(OPTIONS["warmup_plateau"])
+    hashed = schedule_of(EVERY["warmup_plateau"])
     train(hashed, 7)
     assert schedule.table_sha256() != hashed.table_sha256()
     schedule = with_a_group(lr=torch.tensor(0.5, dtype=torch.float64))
@@ -347,17 +247,35 @@ def test_an_added_group_takes_part_in_every_other_call() -> None:
     assert lrs_in(schedule.optimizer) == schedule.lrs(8)
 
 
-def test_a_changed_option_is_refused_even_where_the_lr_at_the_position_is_the_same() -> None:
-    saved = schedule_of(MultiStep(milestones=[2, 5], gamma=0.5))
-    train(saved, 8)
-    other = schedule_of(MultiStep(milestones=[2, 4], gamma=0.5))
-    message = r"^scheduler.milestones=\[2, 4\]: was saved with scheduler.milestones=\[2, 5\]$"
-    with pytest.raises(ValueError, match=message):
-        other.load_state_dict(saved.state_dict())
+WARM = Warmup(warmup=2, after=StepLR(gamma=0.5))
+
+
+@pytest.mark.parametrize(
+    ("saved", "option", "said"),
+    [
+        (WARM, replace(WARM, warmup=3), r"^scheduler.warmup=3: was saved with .*=2"),
+        (WARM, replace(WARM, after=StepLR(gamma=0.4)), r"^scheduler.after.gamma=0.4: was saved w"),
+        (WARM, StepLR(gamma=0.5), r"^scheduler\.after=None: was saved with"),
+        (  # although the LR at the position is the same
+            MultiStep(milestones=[2, 5], gamma=0.5),
+            MultiStep(milestones=[2, 4], gamma=0.5),
+            r"^scheduler.milestones=\[2, 4\]: was saved with scheduler.milestones=\[2, 5\]$",
+        ),
+    ],
+)
+def test_a_changed_definition_is_refused_with_key_and_both_values(
+    saved: Schedule, option: Schedule, said: str
+) -> None:
+    schedule, other = schedule_of(saved), schedule_of(option)
+    train(schedule, 8)
+    before = lrs_in(other.optimizer)
+    with pytest.raises(ValueError, match=said):
+        other.load_state_dict(schedule.state_dict())
+    assert lrs_in(other.optimizer) == before
 
 
 @pytest.mark.parametrize("k", [1, 9, UPDATES])
-def test_an_lr_that_the_definition_does_not_give_is_refused_with_both(k: int) -> None:
+def test_an_lr_or_a_length_of_an_epoch_that_is_another_is_refused_with_both(k: int) -> None:
     saved = schedule_of(Exponential(gamma=0.7))
     train(saved, k)
     state = saved.state_dict()
@@ -367,13 +285,9 @@ def test_an_lr_that_the_definition_does_not_give_is_refused_with_both(k: int) ->
         schedule_of(Exponential(gamma=0.7)).load_state_dict(state | {"last_lr": wrong})
     for lr in (*wrong, *saved.get_last_lr()):
         assert repr(lr) in str(error.value)
-
-
-def test_another_number_of_updates_in_an_epoch_is_refused_with_both() -> None:
-    saved = LRSchedule(sgd(), Constant(), steps_per_epoch=390, epochs=2).state_dict()
-    other = LRSchedule(sgd(), Constant(), steps_per_epoch=391, epochs=2)
-    with pytest.raises(ValueError, match=r"^scheduler: .*390.*391"):
-        other.load_state_dict(saved)
+    other = LRSchedule(sgd(*BASES), Exponential(gamma=0.7), steps_per_epoch=391, epochs=EPOCHS)
+    with pytest.raises(ValueError, match=rf"^scheduler: .*{STEPS}.*391"):
+        other.load_state_dict(state)
 
 
 def test_the_saved_length_of_the_run_wins_over_the_new_one() -> None:
@@ -386,7 +300,7 @@ def test_the_saved_length_of_the_run_wins_over_the_new_one() -> None:
 
 
 def test_the_state_is_plain_values() -> None:
-    for option in OPTIONS.values():
+    for option in EVERY.values():
         schedule = schedule_of(option)
         train(schedule, 7)
         state = schedule.state_dict()
@@ -394,7 +308,7 @@ def test_the_state_is_plain_values() -> None:
 
 
 def test_the_state_does_not_change_when_the_run_goes_on() -> None:
-    schedule = schedule_of(OPTIONS["plateau"])
+    schedule = schedule_of(EVERY["plateau"])
     train(schedule, 7)
     state = schedule.state_dict()
     copy = through_a_file(state)
@@ -404,7 +318,7 @@ def test_the_state_does_not_change_when_the_run_goes_on() -> None:
 
 
 def test_an_lr_in_a_tensor_is_filled_in_place() -> None:
-    for option in (OPTIONS["warmup_cosine"], OPTIONS["plateau"]):
+    for option in (EVERY["warmup_cosine"], EVERY["plateau"]):
         tensors = [torch.tensor(base, dtype=torch.float64) for base in BASES]
         addresses = [tensor.data_ptr() for tensor in tensors]
         optimizer = sgd(*tensors)
@@ -421,7 +335,7 @@ def test_an_lr_in_a_tensor_is_filled_in_place() -> None:
 
 
 def test_the_base_is_the_groups_initial_lr_where_it_has_one() -> None:
-    optimizer = sgd()
+    optimizer = sgd(*BASES)
     optimizer.param_groups[0]["initial_lr"] = 0.5
     schedule = schedule_of(Exponential(gamma=0.5), optimizer)
     assert lrs_in(optimizer) == [0.5, BASES[1]]
@@ -430,7 +344,7 @@ def test_the_base_is_the_groups_initial_lr_where_it_has_one() -> None:
 
 
 def test_an_impossible_option_is_refused_before_the_optimizer_is_touched() -> None:
-    optimizer = sgd()
+    optimizer = sgd(*BASES)
     with pytest.raises(ValueError, match=r"^scheduler\.gamma=2\.0"):
         schedule_of(Exponential(gamma=2.0), optimizer)
     assert lrs_in(optimizer) == list(BASES)

@@ -1,7 +1,9 @@
 """What holds for every schedule of the group, over drawn parameters."""
 
+import itertools
 import math
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -75,17 +77,21 @@ def inner() -> st.SearchStrategy[Schedule]:
     )
 
 
+def warmups() -> st.SearchStrategy[Warmup]:
+    return st.builds(
+        Warmup,
+        warmup=st.integers(1, 9).map(lambda n: f"{n} steps"),
+        start_factor=factors | st.just(1.0),
+        shape=st.sampled_from(["linear", "cosine", "exponential", "constant"]),
+        clock=st.sampled_from(["after", "absolute"]),
+        after=inner(),
+    )
+
+
 def schedules() -> st.SearchStrategy[Schedule]:
     return st.one_of(
         inner(),
-        st.builds(
-            Warmup,
-            warmup=st.integers(0, 9).map(lambda n: f"{n} steps"),
-            start_factor=factors,
-            shape=st.sampled_from(["linear", "cosine", "exponential", "constant"]),
-            clock=st.sampled_from(["after", "absolute"]),
-            after=inner(),
-        ),
+        warmups(),
         st.builds(Noam, d_model=st.integers(1, 1024), warmup=durations()),
         st.builds(
             WSD,
@@ -140,40 +146,83 @@ EPOCH_LENGTHS = st.sampled_from([2, 7, 39])
 
 
 @SETTINGS
-@given(schedules(), EPOCH_LENGTHS, st.floats(1e-6, 10))
-def test_the_lr_is_finite_and_never_negative_even_past_the_end(
+@given(schedules(), EPOCH_LENGTHS, st.floats(0, 10))
+def test_the_lr_is_finite_never_negative_and_a_function_of_step_and_base_also_past_the_end(
     option: Schedule, steps: int, base: float
 ) -> None:
     resolved = option.resolve(steps, EPOCHS * steps + 20)
-    for k in [*range(resolved.updates + 3), resolved.updates * 3, 10**7]:
-        lr = resolved.lr(k, base)
-        assert math.isfinite(lr)
-        assert lr >= 0
+    places = [*range(resolved.updates + 3), resolved.updates * 3, 10**7]
+    lrs = [resolved.lr(k, base) for k in places]
+    assert all(isinstance(lr, float) and math.isfinite(lr) and lr >= 0 for lr in lrs)
+    again = option.resolve(steps, EPOCHS * steps + 20)
+    assert [again.lr(k, base) for k in reversed(places)] == lrs[::-1]
     if resolved.momentum is not None:
         assert all(0 <= resolved.momentum(k) < 1 for k in range(resolved.updates))
 
 
 @SETTINGS
 @given(schedules(), EPOCH_LENGTHS)
-def test_the_staircase_meets_the_smooth_curve_at_whole_epochs(option: Schedule, steps: int) -> None:
+def test_the_staircase_is_the_smooth_curve_held_from_the_start_of_each_epoch(
+    option: Schedule, steps: int
+) -> None:
     updates = (EPOCHS + 4) * steps + 20
     smooth = option.resolve(steps, updates)
     option.interval = "epoch"
     stairs = option.resolve(steps, updates)
     option.interval = "step"
-    for k in range(updates):
+    for k in range(updates + 2 * steps):
         assert stairs.lr(k, 0.3) == smooth.lr(k - k % steps, 0.3)
+        if smooth.momentum is not None and stairs.momentum is not None and k < updates:
+            assert stairs.momentum(k) == smooth.momentum(k - k % steps)
 
 
 @SETTINGS
-@given(inner(), EPOCH_LENGTHS)
-def test_no_warm_up_is_exactly_the_inner_schedule(option: Schedule, steps: int) -> None:
+@given(inner(), EPOCH_LENGTHS, st.sampled_from([0, 0.0, "0 steps", "0%"]))
+def test_no_warm_up_is_exactly_the_inner_schedule(
+    option: Schedule, steps: int, zero: float | str
+) -> None:
     updates = EPOCHS * steps + 20
     plain = option.resolve(steps, updates)
-    wrapped = Warmup(warmup=0, after=option).resolve(steps, updates)
+    wrapped = Warmup(warmup=zero, after=option).resolve(steps, updates)
     assert [plain.lr(k, 0.3) for k in range(updates)] == [
         wrapped.lr(k, 0.3) for k in range(updates)
     ]
+
+
+@SETTINGS
+@given(warmups(), EPOCH_LENGTHS, st.floats(1e-4, 10))
+def test_a_warm_up_rises_to_exactly_the_base_and_then_the_inner_schedule_counts_by_its_clock(
+    option: Warmup, steps: int, base: float
+) -> None:
+    updates, end = EPOCHS * steps + 20, int(str(option.warmup).split()[0])
+    resolved = option.resolve(steps, updates)
+    ramp = [resolved.lr(k, base) for k in range(end + 1)]
+    assert ramp[0] == option.start_factor * base
+    assert ramp[end] == base
+    assert all(lower <= upper * (1 + 1e-12) for lower, upper in itertools.pairwise(ramp))
+    if option.shape != "constant":  # no jump at its end: no step is steeper than the ramp's last
+        steepest = {
+            "linear": (1 - option.start_factor) / end,
+            "cosine": (1 - option.start_factor) / end * math.pi / 2,
+            "exponential": 1 - option.start_factor ** (1 / end),
+        }[option.shape]
+        assert base - ramp[end - 1] <= base * (steepest + 1e-12)
+    if isinstance(option.after, InverseSqrt) and option.after.timescale is None:
+        return  # it takes the warm-up in front as its time scale
+    skipped = end if option.clock == "after" else 0
+    alone = option.after.resolve(steps, updates - skipped)
+    for k in range(end + 1, updates + 20):
+        assert resolved.lr(k, base) == alone.lr(k - skipped, base)
+
+
+@pytest.mark.parametrize("warmup", [30, 31, "100%", "11700 steps", "12000 steps"])
+@pytest.mark.parametrize("clock", ["after", "absolute"])
+def test_a_warm_up_that_is_not_shorter_than_the_run_is_an_error(
+    warmup: float | str, clock: str
+) -> None:
+    option = Warmup(warmup=warmup, clock=clock, after=Constant())
+    with pytest.raises(ValueError, match=rf"^scheduler\.warmup={warmup}: .* 11700$"):
+        option.resolve(390, 30 * 390)
 
 
 def test_lengths_in_updates_do_not_depend_on_the_length_of_an_epoch() -> None:

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import TINY, train
+from standard_runs import StandardRuns
 
 from trainer.checkpoints import main
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(standard: StandardRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    for name, seed in (("one", 0), ("same", 0), ("other", 1)):
-        train([*TINY, "epochs=2", f"seed={seed}", f"hydra.run.dir={name}"], folder)
+    standard.copy(folder / "one")
+    standard.copy(folder / "other", "seed=1")
     return folder
 
 
@@ -22,17 +22,18 @@ def test_inspect_says_what_a_checkpoint_holds(
 ) -> None:
     assert main(["inspect", str(runs / "one"), "--tensors"]) == 0
     said = capsys.readouterr().out
-    for part in ("step_00000012.pt: whole", "2 of 2 epochs, step 12", "vgg", "warmup", "sha256",
+    for part in ("step_00000024.pt: whole", "4 of 4 epochs, step 24", "vgg", "warmup", "sha256",
                  "test/accuracy", "model/conv1.weight  torch.float32 (32, 3, 3, 3)"):  # fmt: skip
         assert part in said, said
-    step = runs / "one" / "checkpoints" / "step_00000012.pt"
-    assert torch.load(step, weights_only=True)["progress"]["step"] == 12
+    step = runs / "one" / "checkpoints" / "step_00000024.pt"
+    assert torch.load(step, weights_only=True)["progress"]["step"] == 24
 
 
 def test_diff_knows_equal_content_and_names_what_differs(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["diff", str(runs / "one"), str(runs / "same")]) == 0
+    last = runs / "one" / "checkpoints" / "last.pt"
+    assert main(["diff", str(runs / "one"), str(last)]) == 0
     assert "equal bit for bit" in capsys.readouterr().out
     assert main(["diff", str(runs / "one"), str(runs / "other")]) == 1
     said = capsys.readouterr().out
