@@ -86,13 +86,14 @@ def carry_out(plan: Start | Resume | Sweep, arguments: Sequence[str], peers: "Pe
     if isinstance(plan, Sweep):
         return through_hydra(plan, command)
     resumed = plan.resumed if isinstance(plan, Resume) else None
+    parent = plan.parent if isinstance(plan, Start) else None
     if isinstance(plan, Start):
         plan.composed.write(plan.folder)
     if peers is not None:
         from trainer.training.processes import share
 
-        share(plan.config, plan.folder, resumed, peers)
-    return attempt(plan.config, plan.folder, resumed, command, peers).code
+        share(plan.config, plan.folder, resumed, parent, peers)
+    return attempt(plan.config, plan.folder, resumed, command, peers, parent).code
 
 
 def through_hydra(plan: Sweep, command: list[str]) -> int:

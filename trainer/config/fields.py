@@ -66,6 +66,8 @@ class Config:
         until: Stop there, a duration from the start, as if asked to: the run's length and schedule
             stay, and a resume goes on; null: at the end.
         resume: Run folder or checkpoint to go on from; `auto`: this folder's, if it has one.
+        fork: Run folder or checkpoint to branch off from, with another schedule: `RUN` (its newest
+            checkpoint), `RUN@10` (after 10 epochs), `RUN@3900steps`. Everything else is the run's.
         init: Checkpoint to take the initial weights from.
         on_horizon_change: What the schedule does if a resumed run gets another length.
         on_process_change: `continue` lets another number of processes go on with a run, which is
@@ -98,6 +100,7 @@ class Config:
     evaluate_every: int = at_least(1, 1)
     until: Duration | None = where(None)
     resume: str | None = where(None)
+    fork: str | None = where(None)
     init: str | None = asked(None)
     on_horizon_change: str = where(one_of(("error", *HORIZON_CHOICES), "error"))
     on_process_change: str = where(one_of(("error", "continue"), "error"))
@@ -197,6 +200,7 @@ class Config:
         if updates > MOST_UPDATES:
             raise ValueError(f"epochs={self.epochs}: is {updates} steps, more than {MOST_UPDATES}")
         self.until_step()
+        self.kept_steps()
         resolved = self.scheduler.resolve(steps, updates)
         if (tracker := resolved.plateau) is not None:
             tracker.option.monitored(dict.fromkeys(self.metric_names(), 0.0), tracker.key)
@@ -210,8 +214,25 @@ class Config:
         """
         if self.until is None:
             return None
+        return self.span().length(self.until, "until", least=1)
+
+    def kept_steps(self) -> frozenset[int]:
+        """The completed steps whose checkpoints are kept for good.
+
+        Raises:
+            ValueError: If one is no duration of at least a step.
+        """
+        span, options = self.span(), self.checkpoint
+        kept = {span.length(at, "checkpoint.keep_at", least=1) for at in options.keep_at}
+        if options.keep_every is not None:
+            each = options.keep_every * span.steps_per_epoch
+            kept |= set(range(each, span.updates + 1, each))
+        return frozenset(kept)
+
+    def span(self) -> Span:
+        """The whole run, in steps."""
         steps = self.steps_per_epoch()
-        return Span(steps, self.epochs * steps).length(self.until, "until", least=1)
+        return Span(steps, self.epochs * steps)
 
     def anchor(self) -> None:
         """Makes the paths absolute, so that the run goes on from whichever folder it is resumed."""

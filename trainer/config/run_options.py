@@ -1,6 +1,7 @@
 """Options of a run that concern its files, its screen and its end, free of torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from trainer.options.marks import asked, at_least, one_of, where
 
@@ -13,6 +14,9 @@ class CheckpointOptions:
         every_epochs: Save after every n epochs, after the last, and after the best so far.
         every_steps: Save also after every n steps; null: not within an epoch.
         keep_last: Number of newest checkpoints kept, at least 2.
+        keep_at: Save and keep for good at these durations from the start, e.g. `[10, 20, "90%"]`:
+            what `fork` can start from.
+        keep_every: Save and keep for good after every n epochs; null: none.
         monitor: Metric that decides which weights are the best: `auto` is the accuracy on the
             validation set if there is one, else on the test set.
     """
@@ -20,6 +24,8 @@ class CheckpointOptions:
     every_epochs: int = where(at_least(1, 1))
     every_steps: int | None = where(at_least(1, None))
     keep_last: int = where(at_least(2, 2))
+    keep_at: list[Any] = where(field(default_factory=list[Any]))
+    keep_every: int | None = where(at_least(1, None))
     monitor: str = "auto"
 
 

@@ -48,6 +48,11 @@ def experiment(config: Config) -> dict[str, Any]:
     return _without(config, WHERE)
 
 
+def changeable(config: Config) -> set[str]:
+    """Keys that a resumed or forked run may change."""
+    return _marked((WHERE, ASKED), {group: [getattr(config, group)] for group in GROUPS})
+
+
 def circumstances() -> set[str]:
     """Keys that say where and how a run is carried out, of all options that are known."""
     return _marked([WHERE], {group: options.values() for group, options in GROUPS.items()})

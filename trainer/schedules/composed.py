@@ -12,11 +12,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from trainer.options.ranges import require, require_lr
 from trainer.schedules.expression import compile_expression
-from trainer.schedules.schedule import OPTIONS, Curve, Schedule, refuse_momentum, schedule
+from trainer.schedules.schedule import (
+    OPTIONS,
+    Curve,
+    Schedule,
+    refuse_momentum,
+    schedule,
+    staircase,
+)
 from trainer.schedules.span import Span
 
 VARIABLES = ["t", "k", "total", "steps_per_epoch", "T", "E"]
-PHASE_KEYS = ("length", "schedule", "factor")
+PHASE_KEYS = ("length", "of", "schedule", "factor")
 
 
 @schedule("formula")
@@ -77,9 +84,10 @@ class Phases(Schedule):
     on past its end.
 
     Attributes:
-        phases: A list of `{length, schedule, factor}`: `length` a duration (null for the last: the
-            rest of the run), `schedule` an option with its `name` and keys, `factor` (1 if left
-            out) multiplies the base LR.
+        phases: A list of `{length, of, schedule, factor}`: `length` a duration (null for the last:
+            the rest of the run), `of` the length of the run that the phase is cut from (its own, if
+            left out), `schedule` an option with its `name` and keys, `factor` (1 if left out)
+            multiplies the base LR.
     """
 
     takes_warmup = False
@@ -107,8 +115,6 @@ class Phases(Schedule):
                 raise ValueError(f"{place}.length: only the last phase may go on to the end")
             inner = built(phase.get("schedule"), f"{place}.schedule")
             inner.check(f"{place}.schedule")
-            if inner.interval != "step":
-                raise ValueError(f"{place}.schedule.interval: use {key}.interval")
 
     def curve(self, span: Span, key: str) -> Curve:
         """The phases' curves, end to end."""
@@ -122,8 +128,13 @@ class Phases(Schedule):
             else:
                 length = span.length(phase["length"], f"{place}.length", least=1)
             inner = built(phase.get("schedule"), f"{place}.schedule")
-            part = Span(span.steps_per_epoch, length, span.start + start, span.notes)
+            whole = length
+            if phase.get("of") is not None:
+                whole = span.length(phase["of"], f"{place}.of", least=length)
+            part = Span(span.steps_per_epoch, whole, span.start + start, span.notes)
             curve = inner.curve(part, f"{place}.schedule")
+            if inner.interval == "epoch":
+                curve = staircase(curve, part)
             refuse_momentum(span, f"{place}.schedule")
             if span.notes.plateau is not None:
                 raise ValueError(f"{place}.schedule.name=plateau: cannot be a phase")

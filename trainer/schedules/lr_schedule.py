@@ -89,6 +89,11 @@ class LRSchedule(LRScheduler):
             for group in self.optimizer.param_groups:
                 _set_momentum(group, momentum)
 
+    def start_at(self, step: int) -> None:
+        """Stands at a step as if the ones before it had been made."""
+        self.last_epoch = step
+        self._write()
+
     def advance(self) -> None:
         """Moves on to the next step without writing: a captured step reads a table of LRs."""
         self.last_epoch += 1

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ KEYS = {
     "config",
     "fingerprint",
     "environment",
+    "lineage",
 }
 WHOLE = ("epoch", "step_in_epoch", "step")  # of the progress: numbers of epochs and steps
 # What every row and point of the history has.
@@ -57,7 +58,13 @@ class Checkpoint:
 
 
 def save(
-    folder: Path, state: dict[str, Any], step: int, *, keep_last: int, best: bool
+    folder: Path,
+    state: dict[str, Any],
+    step: int,
+    *,
+    keep_last: int,
+    best: bool,
+    kept: Container[int] = (),
 ) -> tuple[Path, int]:
     """Saves a state; from the return on it is what a resume finds.
 
@@ -66,6 +73,7 @@ def save(
         state: Plain Python values and tensors.
         step: Completed steps.
         keep_last: Newest checkpoints that stay.
+        kept: Steps of checkpoints that stay for good.
         best: Whether these are the best weights so far.
 
     Returns:
@@ -85,14 +93,15 @@ def save(
         files.write(run_folder.best_file(folder), content)
     files.write(run_folder.last_file(folder), content)
     files.write(path, content)
-    rotate(folder, step, keep_last)
+    rotate(folder, step, keep_last, kept)
     return path, len(content)
 
 
-def rotate(folder: Path, step: int, keep_last: int) -> None:
+def rotate(folder: Path, step: int, keep_last: int, kept: Container[int] = ()) -> None:
     """Removes all checkpoints but the newest up to a step; a newer one is damaged, and stays."""
     newest = run_folder.step_file(folder, step)
-    for old in [path for path in run_folder.checkpoints(folder) if path <= newest][keep_last:]:
+    rest = [path for path in run_folder.checkpoints(folder) if path <= newest][keep_last:]
+    for old in [path for path in rest if run_folder.step_of(path) not in kept]:
         with contextlib.suppress(OSError):  # the next checkpoint tries again
             old.unlink()
 
@@ -126,6 +135,7 @@ def parse(content: bytes, path: Path) -> dict[str, Any]:
         )
     state.setdefault("ema", None)  # older than the key
     state.setdefault("environment", {})  # the first versions did not note it
+    state.setdefault("lineage", None)  # and did not fork
     if missing := KEYS - state.keys():
         raise files.DamagedFile(f"{path}: lacks {', '.join(sorted(missing))}")
     tables = ("model", "optimizer", "scheduler", "progress", "history", "config", "fingerprint")

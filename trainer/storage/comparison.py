@@ -14,7 +14,7 @@ from trainer.storage import checkpoint, run_folder
 # What a clock says is not part of a result.
 CLOCKS = ("seconds", "train_seconds", "total_seconds", "images_per_second", "time")
 # Places and other things that a resumed run may change.
-ELSEWHERE = ("config", "environment")
+ELSEWHERE = ("config", "environment", "lineage")
 
 # Of summary.json: what is a result. The rest says where, when and by what command.
 RESULTS = (

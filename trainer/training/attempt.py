@@ -47,14 +47,15 @@ def attempt(
     resumed: "Checkpoint | None",
     command: Sequence[str],
     peers: "Peers | None" = None,
+    parent: "Checkpoint | None" = None,
 ) -> Outcome:
-    """One run, new or resumed, in its locked folder; by all processes, where there are several."""
+    """One run, new, resumed or forked, in its locked folder; by all processes together."""
     from trainer.cli.signals import Stopped
     from trainer.training.peers import ALONE  # torch takes seconds
     from trainer.training.session import run_session
 
     try:
-        return Outcome(0, run_session(config, folder, resumed, command, peers or ALONE))
+        return Outcome(0, run_session(config, folder, resumed, command, peers or ALONE, parent))
     except Stopped as stopped:
         return Outcome(stopped.code)
     except EXPLAINED as error:

@@ -1,7 +1,6 @@
 """The loop: every epoch, top to bottom, on one page."""
 
 import contextlib
-import math
 
 from trainer.cli.signals import Stopped
 from trainer.data.epoch_table import EpochTables
@@ -23,7 +22,6 @@ def train(run: Run, record: Record, stop: StopVote) -> Stopped | None:
         OSError: If a checkpoint cannot be written; earlier ones are untouched.
     """
     config, progress, steps = run.config, run.progress, run.steps_per_epoch
-    every_steps = config.checkpoint.every_steps or math.inf
     losses, clock, bars = LossWatch(run, record.last_good), Clock(progress), RunBar(run)
     with contextlib.closing(EpochTables(run.table, config.epochs, ahead=run.makes_ahead)) as tables:
         while progress.epoch < config.epochs and not early_stopping.reason(run):
@@ -41,7 +39,7 @@ def train(run: Run, record: Record, stop: StopVote) -> Stopped | None:
                     record.poll()
                     ends = step + 1 == steps
                     wish = stop.after_step(progress.step, ends_epoch=ends)
-                    if wish or (progress.step % every_steps == 0 and not ends):
+                    if wish or (record.due(progress.step) and not ends):
                         losses.check()
                         clock.read_steps()
                         record.save()
@@ -66,9 +64,8 @@ def train(run: Run, record: Record, stop: StopVote) -> Stopped | None:
             progress.next_epoch(int(row["skipped_updates"]))
             run.sums.clear()
             ended, wish = last or bool(early_stopping.reason(run)), stop.now(progress.step)
-            due = progress.epoch % config.checkpoint.every_epochs == 0
-            line = epoch_line(run, row)
-            record.end_epoch(line, save=best or due or ended or wish is not None, best=best)
+            save = best or ended or wish is not None or record.due_after(progress.epoch)
+            record.end_epoch(epoch_line(run, row), save=save, best=best)
             if wish and not ended:
                 return wish
     return None

@@ -20,8 +20,13 @@ from trainer.training.update import EagerEngine
 BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
 
 
-def prepare(config: Config, resumed: checkpoint.Checkpoint | None, peers: Peers = ALONE) -> Run:
-    """Builds the run and, where asked for, takes over a checkpoint.
+def prepare(
+    config: Config,
+    resumed: checkpoint.Checkpoint | None,
+    peers: Peers = ALONE,
+    parent: checkpoint.Checkpoint | None = None,
+) -> Run:
+    """Builds the run and, where asked for, takes over a checkpoint, its own or its parent's.
 
     Several processes are connected once each has come so far.
 
@@ -34,6 +39,8 @@ def prepare(config: Config, resumed: checkpoint.Checkpoint | None, peers: Peers 
     initial = None if resumed is not None else initial_weights(config, peers)
     try:
         run = _built(config, resumed, initial, peers)
+        if parent is not None:
+            run.fork(parent)
     except (ValueError, OSError, RuntimeError) as error:
         peers.settle(error)
         raise

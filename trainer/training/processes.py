@@ -55,13 +55,18 @@ def together(launch: Launch, arguments: list[str], answer: Answer) -> int:
 
 
 def share(
-    config: Config, folder: Path, resumed: checkpoint.Checkpoint | None, peers: Peers
+    config: Config,
+    folder: Path,
+    resumed: checkpoint.Checkpoint | None,
+    parent: checkpoint.Checkpoint | None,
+    peers: Peers,
 ) -> None:
     """The first process says what all are to train, and where a restart finds it."""
     if peers.memory is not None:
         peers.memory.set("folder", str(folder))
-        content = None if resumed is None else files.read_sealed(resumed.path)
-        peers.from_first((config.to_dict(), str(folder), content))
+        source = resumed or parent
+        content = None if source is None else files.read_sealed(source.path)
+        peers.from_first((config.to_dict(), str(folder), content, parent is not None))
 
 
 def _follow(peers: Peers) -> int:
@@ -69,14 +74,15 @@ def _follow(peers: Peers) -> int:
     shared = peers.from_first(None)
     if isinstance(shared, int):  # nothing to train: a mistake, or a page of help
         return shared
-    values, folder, content = shared
+    values, folder, content, forks = shared
     place = Path(folder)
     try:
         plugins.load(values["plugins"])  # the first process's own
         config = to_object(read_saved(values, place))
         state = None if content is None else checkpoint.parse(content, place)
-        resumed = None if state is None else checkpoint.Checkpoint(place, state)
-        run_session(config, place, resumed, [], peers)
+        source = None if state is None else checkpoint.Checkpoint(place, state)
+        resumed, parent = (None, source) if forks else (source, None)
+        run_session(config, place, resumed, [], peers, parent)
     except (Stopped, FloatingPointError, Dismissed):
         pass  # all processes come to that, and the first one says so
     except (ValueError, OSError, MemoryError) as error:

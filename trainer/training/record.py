@@ -6,6 +6,7 @@ from typing import Any
 
 from trainer.cli import console
 from trainer.cli.console import log
+from trainer.cli.words import count
 from trainer.storage import checkpoint, run_folder
 from trainer.storage.run_folder import resume_command
 from trainer.training import summary
@@ -36,6 +37,7 @@ class Record:
             every_steps=run.config.log.every_steps,
         )
         self.thread = CheckpointThread(run.device)
+        self.kept = run.config.kept_steps()
 
     def start(self, *, changed: bool) -> None:
         """Makes folder and run agree.
@@ -50,7 +52,9 @@ class Record:
         if not run.peers.leads:
             return
         # what a kill behind the last checkpoint left
-        checkpoint.rotate(self.folder, run.progress.step, run.config.checkpoint.keep_last)
+        keep_last = run.config.checkpoint.keep_last
+        checkpoint.rotate(self.folder, run.progress.step, keep_last, self.kept)
+        self._announce_kept()
         self.logs.rebuild(run.history)
         summary.write_config(self.folder, run.config)
         self._summarise("running")
@@ -79,6 +83,16 @@ class Record:
             self.wait()
             log.info(line)
 
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is wanted after a step within an epoch."""
+        every = self.run.config.checkpoint.every_steps
+        return step in self.kept or (every is not None and step % every == 0)
+
+    def due_after(self, epoch: int) -> bool:
+        """Whether a checkpoint is wanted after an epoch."""
+        options, steps = self.run.config.checkpoint, self.run.steps_per_epoch
+        return epoch % options.every_epochs == 0 or epoch * steps in self.kept
+
     def poll(self) -> None:
         """Publishes a checkpoint that is durable; raises OSError if it could not be written."""
         self.thread.poll()
@@ -86,6 +100,13 @@ class Record:
     def wait(self) -> None:
         """Waits until nothing is under way; raises OSError if it could not be written."""
         self.thread.wait()
+
+    def _announce_kept(self) -> None:
+        newest = run_folder.checkpoints(self.folder)
+        more = len([step for step in self.kept if step > self.run.progress.step])
+        if more and newest:
+            size = more * newest[0].stat().st_size / 1e6
+            log.info("note: %s kept for good, %.0f MB more", count(more, "checkpoint"), size)
 
     def _save(self, *, best: bool, published: Callable[[], None]) -> None:
         state = self.run.state_dict()  # gathered from all processes
@@ -136,12 +157,12 @@ class Record:
 
     def _write(self, *, best: bool) -> Callable[[dict[str, Any]], None]:
         """What writes the state of now; its OSError says what is there to go on from."""
-        folder, step = self.folder, self.run.progress.step
+        folder, step, kept = self.folder, self.run.progress.step, self.kept
         keep_last = self.run.config.checkpoint.keep_last
 
         def write(state: dict[str, Any]) -> None:
             try:
-                checkpoint.save(folder, state, step, keep_last=keep_last, best=best)
+                checkpoint.save(folder, state, step, keep_last=keep_last, best=best, kept=kept)
             except OSError as error:
                 way_out = f"{console.one_line(error)}; {_newest(folder)}"
                 if run_folder.checkpoints(folder):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from trainer.optimizers.build import place_lrs
 from trainer.options import plugins
 from trainer.schedules.lr_schedule import LRSchedule
 from trainer.storage import checkpoint
+from trainer.storage.comparison import digest, entries
 from trainer.storage.weights import load_weights
 from trainer.training.device import environment
 from trainer.training.evaluation import Evaluator
@@ -52,6 +54,7 @@ class Run:
         progress: Where it stands.
         history: What the logs show.
         peers: The processes that train it together.
+        lineage: Of a fork: its parent's `folder`, `step`, `sha256` of the weights, `schedule`.
     """
 
     config: Config
@@ -72,6 +75,7 @@ class Run:
     progress: Progress
     history: History
     peers: Peers = ALONE
+    lineage: dict[str, Any] | None = None
 
     @property
     def augmentation(self) -> Augmentation:
@@ -144,6 +148,7 @@ class Run:
             "config": self.config.to_dict(),
             "fingerprint": self.fingerprint(),
             "environment": self.environment(),
+            "lineage": self.lineage,
         }
 
     def load_state_dict(self, resumed: checkpoint.Checkpoint) -> None:
@@ -153,19 +158,43 @@ class Run:
             ValueError: If the checkpoint is of another run, or its LRs are not this schedule's.
         """
         state = resumed.state
-        saved = sameness.saved_fingerprint(state)
-        sameness.check(
-            saved,
-            self.fingerprint(),
-            resumed.path,
-            other_processes=self.config.on_process_change == "continue",
-        )
-        self.load_weights(state["model"], resumed)
+        self._check_same(sameness.saved_fingerprint(state), self.fingerprint(), resumed.path)
+        self.lineage = state["lineage"]
+        self._take_over(resumed, lambda: self.scheduler.load_state_dict(state["scheduler"]))
+
+    def fork(self, parent: checkpoint.Checkpoint) -> None:
+        """Goes on where another run's checkpoint stands, with a schedule of its own from there.
+
+        Raises:
+            ValueError: If more than the schedule differs, or the LRs so far are not this one's.
+        """
+        state, step = parent.state, int(parent.state["progress"]["step"])
+        theirs, ours = sameness.saved_fingerprint(state), self.fingerprint()
+        self._check_same(_but_schedule(theirs), _but_schedule(ours), parent.path)
+        self.lineage = {
+            "folder": str(parent.run_folder),
+            "step": step,
+            "sha256": digest(entries(state)),
+            "schedule": state["config"]["scheduler"]["name"],
+        }
+        self._take_over(parent, lambda: self.scheduler.start_at(step))
+        before, after = self.history.lrs[-1], self.scheduler.get_last_lr()
+        lrs = (", ".join(f"{lr:g}" for lr in each) for each in (before, after))
+        log.info("forked from %s at step %d: the LR was %s, is %s", parent.path, step, *lrs)
+
+    def _check_same(self, theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> None:
+        other = self.config.on_process_change == "continue"
+        sameness.check(theirs, ours, path, other_processes=other)
+
+    def _take_over(self, source: checkpoint.Checkpoint, place_schedule: Callable[[], None]) -> None:
+        """All of a checkpoint, its schedule by what is given."""
+        state = source.state
+        self.load_weights(state["model"], source)
         if self.average is not None:
             self.average.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         place_lrs(self.optimizer)
-        self.scheduler.load_state_dict(state["scheduler"])
+        place_schedule()
         self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
         self.history = History.from_state(state["history"])
@@ -194,3 +223,7 @@ class Run:
                     f"scheduler: step {k} was trained with LR {recorded}, the schedule now "
                     f"gives {computed}"
                 )
+
+
+def _but_schedule(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in fingerprint.items() if not k.startswith("scheduler.")}

@@ -30,6 +30,7 @@ def run_session(
     resumed: checkpoint.Checkpoint | None,
     command: Sequence[str],
     peers: Peers = ALONE,
+    parent: checkpoint.Checkpoint | None = None,
 ) -> float:
     """Trains a new run, or goes on with one, to its end. The caller holds the folder's lock.
 
@@ -40,6 +41,7 @@ def run_session(
         command: The command line, for the record.
         peers: The processes that train it together; all call this with the same run, and the
             first one's folder and command count.
+        parent: Where a new run branches off from another.
 
     Returns:
         The best value of the monitored metric.
@@ -59,7 +61,7 @@ def run_session(
             files.sweep(place)
     lines = logging_to(folder, quiet=config.log.progress == "none") if peers.leads else silent()
     with stop_requests() as stop, lines:
-        run = _prepared(config, resumed, peers)
+        run = _prepared(config, resumed, peers, parent)
         announce(run, folder, resumed)
         changed = complete = False
         if resumed is not None and peers.leads:
@@ -77,9 +79,14 @@ def run_session(
         return carry_out(run, folder, Record(run, folder, command), stop, changed=changed)
 
 
-def _prepared(config: Config, resumed: checkpoint.Checkpoint | None, peers: Peers) -> Run:
+def _prepared(
+    config: Config,
+    resumed: checkpoint.Checkpoint | None,
+    peers: Peers,
+    parent: checkpoint.Checkpoint | None,
+) -> Run:
     try:
-        return prepare(config, resumed, peers)
+        return prepare(config, resumed, peers, parent)
     except (ValueError, OSError, RuntimeError) as error:
         log.error("refused", exc_info=error, extra=FILE_ONLY)
         if (known := explained(error, config)) is not None:

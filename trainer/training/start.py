@@ -11,8 +11,10 @@ from hydra.core.override_parser.types import Override
 
 from trainer.cli.launch import Launch
 from trainer.config.fields import Config
+from trainer.config.forked import forked, parse_fork, position
 from trainer.config.overrides import Composed, compose_run, given
 from trainer.config.resumed import check_resumable, saved_config
+from trainer.config.sameness import changeable
 from trainer.storage import files, folders, run_folder
 from trainer.storage.run_folder import resume_command
 
@@ -26,6 +28,7 @@ class Start:
 
     composed: Composed
     folder: Path
+    parent: "Checkpoint | None" = None  # of a fork
 
     @property
     def config(self) -> Config:
@@ -63,14 +66,45 @@ def begin(
     resume = resume_value(overrides)
     if resume is not None and resume != "auto":
         return _resume(Path(resume), overrides, locks)
-    composed = compose_run(arguments)
-    if resume == "auto" and run_folder.belongs_to_a_run(composed.run_dir):
+    composed, parent = compose_run(arguments), None
+    goes_on = resume == "auto" and run_folder.belongs_to_a_run(composed.run_dir)
+    if composed.config.fork is not None:
+        if goes_on:  # its own folder knows the rest, wherever the parent is now
+            own = [o for o in overrides if o.key_or_group in changeable(composed.config)]
+            return _resume(composed.run_dir, own, locks)
+        parent = _parent(composed.config.fork)
+        composed = forked(parent, composed, overrides)
+    elif goes_on:
         return _resume_auto(composed.config, composed.run_dir, locks)
     check([composed.config])
     composed.config.anchor()
     explicit = given(overrides, "hydra.run.dir")
     folder = folders.reserve(composed.run_dir, "hydra.run.dir", explicit=explicit, locks=locks)
-    return Start(composed, folder)
+    return Start(composed, folder, parent)
+
+
+def _parent(fork: str) -> "Checkpoint":
+    """The checkpoint that `fork` starts from.
+
+    Raises:
+        ValueError: If there is none of that step; names those that are kept.
+        FileNotFoundError: If there is no such run.
+    """
+    from trainer.storage import checkpoint  # torch takes seconds
+
+    place, _ = parse_fork(fork)
+    newest = checkpoint.find(place)
+    step = position(fork, newest.state["config"], newest.path)
+    if step is None or step == newest.state["progress"]["step"]:
+        return newest
+    path = run_folder.step_file(newest.run_folder, step)
+    if place.is_file() or not path.exists():
+        steps = [run_folder.step_of(kept) for kept in run_folder.checkpoints(newest.run_folder)]
+        raise ValueError(
+            f"fork={fork}: step {step} is not kept; kept are {', '.join(map(str, sorted(steps)))} "
+            f"(fork={newest.run_folder}@<n>steps); checkpoint.keep_at keeps more"
+        )
+    return checkpoint.find(path)
 
 
 def check(configs: Sequence[Config]) -> None:

@@ -26,11 +26,18 @@ def monitored_name(run: Run) -> str:
     return run.config.monitored()
 
 
+def evaluated_rows(run: Run) -> list[Row]:
+    """The rows with an evaluation; of a fork those since it branched off."""
+    since = -1 if run.lineage is None else int(run.lineage["step"])
+    name = monitored_name(run)
+    return [row for row in run.history.rows if name in row and row["step"] > since]
+
+
 def monitored_values(run: Run) -> list[float]:
-    """Its value after each evaluation, higher is better."""
+    """The monitored metric after each evaluation, higher is better."""
     name = monitored_name(run)
     sign = 1 if run.config.higher_is_better(name) else -1
-    return [sign * row[name] for row in run.history.rows if name in row]
+    return [sign * row[name] for row in evaluated_rows(run)]
 
 
 def best_row(run: Run) -> Row:
@@ -39,9 +46,8 @@ def best_row(run: Run) -> Row:
     Raises:
         ValueError: Before the first evaluation.
     """
-    values, name = monitored_values(run), monitored_name(run)
-    best = values.index(max(values))
-    return [row for row in run.history.rows if name in row][best]
+    values = monitored_values(run)
+    return evaluated_rows(run)[values.index(max(values))]
 
 
 def is_best(run: Run, row: Row) -> bool:
@@ -87,6 +93,7 @@ def write_summary(
         "last": public(rows[-1]) if rows else None,
         "best": {"monitor": monitored_name(run), **public(best)} if best else None,
         **more,
+        **({"lineage": run.lineage} if run.lineage else {}),
         "data": {"name": run.config.data.name, "sha256": run.data.sha256},
         "parameters": sum(p.numel() for p in run.model.parameters()),
         "device": device.describe(run.device),
