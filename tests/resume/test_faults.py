@@ -254,7 +254,8 @@ def test_every_durable_file_is_synced_renamed_and_its_folder_synced(tmp_path: Pa
     for n, path in made:
         if "checkpoints" in path:
             assert calls[n + 1] == ("fsync", str(Path(path).parent)), path
-    for view in ("metrics.jsonl", "steps.jsonl", "lr.csv", "tensorboard/"):  # durable before it says "done"
+    # durable before it says "done"
+    for view in ("metrics.jsonl", "steps.jsonl", "lr.csv", "tensorboard/"):
         of_view = [(n, call) for n, (call, path) in enumerate(calls) if f"/run/{view}" in path]
         assert of_view[-1][1] == "fsync", view
         done = max(n for n, path in renamed if path.endswith("summary.json"))
