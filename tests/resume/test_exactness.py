@@ -243,7 +243,7 @@ def test_a_resume_that_forgot_one_thing_would_be_noticed(
     commit = checkpoint.find(run)
     fresh = {key: value for key, value in _fresh_state(commit).items() if key == lost}
     checkpoint.save(run, commit.state | fresh, 15, keep_last=2, best=False)
-    process = Trainer(["resume=run"], tmp_path)
+    process = Trainer([f"resume={run / 'checkpoints' / 'step_00000015.pt'}"], tmp_path)
     if process.code() == 0:
         with pytest.raises(AssertionError):
             assert_equal_runs(standard.of(*FALLING), run)

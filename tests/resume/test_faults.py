@@ -247,20 +247,21 @@ def test_every_durable_file_is_synced_renamed_and_its_folder_synced(tmp_path: Pa
         temporary = str(Path(path).with_name(f".{Path(path).name}{files.PARTIAL}"))
         before = [call for call, other in calls[:n] if other == temporary]
         last_open = len(before) - before[::-1].index("open")
-        empty = path.endswith("metrics.jsonl")  # before the first epoch
+        empty = path.endswith(("metrics.jsonl", "steps.jsonl"))  # before the first epoch
         assert before[last_open:] == (["fsync"] if empty else ["write", "fsync"]), (path, before)
         assert calls[n + 1] == ("fsync", str(Path(path).parent)), path
     made = [(n, path) for n, (call, path) in enumerate(calls) if call == "mkdir"]
     for n, path in made:
         if "checkpoints" in path:
             assert calls[n + 1] == ("fsync", str(Path(path).parent)), path
-    for view in ("metrics.jsonl", "lr.csv", "tensorboard/"):  # durable before it says "done"
+    # durable before it says "done"
+    for view in ("metrics.jsonl", "steps.jsonl", "lr.csv", "tensorboard/"):
         of_view = [(n, call) for n, (call, path) in enumerate(calls) if f"/run/{view}" in path]
         assert of_view[-1][1] == "fsync", view
         done = max(n for n, path in renamed if path.endswith("summary.json"))
         assert of_view[-1][0] < done
     written = {path for call, path in calls if call == "open"}
-    views = ("metrics.jsonl", "lr.csv", "trainer.log", ".lock")
+    views = ("metrics.jsonl", "steps.jsonl", "lr.csv", "trainer.log", ".lock")
     for path in written:  # nothing durable is written in place
         name = Path(path).name
         assert files.PARTIAL in name or name in views or "/tensorboard/" in path or (

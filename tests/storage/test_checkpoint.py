@@ -264,6 +264,11 @@ def test_a_pickle_that_breaks_the_reader_is_one_error(run: Path) -> None:
         ("progress", {}, "progress.epoch is no whole number"),
         ("progress", {"epoch": 1, "step_in_epoch": 0, "step": 6.5}, "progress.step is no whole"),
         ("progress", {"epoch": 1, "step_in_epoch": 0, "step": 6}, "progress.seconds is no number"),
+        (
+            "progress",
+            {"epoch": 1, "step_in_epoch": 0, "step": 6, "seconds": 1.0},
+            "history.lrs is of",
+        ),
         ("history", {}, "history.lrs is no tensor"),
         ("rows", None, "history.rows is no list"),
         ("rows", [{}], "history.rows holds one that is not epoch, lr, step"),

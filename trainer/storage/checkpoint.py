@@ -165,6 +165,8 @@ def _malformed(state: Mapping[str, Any]) -> str | None:
     for key in ("lrs", "momenta"):
         if not isinstance(history.get(key), torch.Tensor):
             return f"history.{key} is no tensor"
+    if len(history["lrs"]) != progress["step"]:
+        return f"history.lrs is of {len(history['lrs'])} steps, not of {progress['step']}"
     for key, names in ROWS.items():
         rows = history.get(key)
         if not isinstance(rows, list):
