@@ -7,7 +7,6 @@ if __name__ == "__main__":
 
 import contextlib
 import os
-import random
 import sys
 from collections.abc import Callable, Sequence
 
@@ -20,11 +19,8 @@ from trainer.config.choices import load_plugins, with_config_dir
 from trainer.config.fields import CONF, register
 from trainer.config.overrides import parse
 from trainer.config.quoting import quoted
-from trainer.sweep import launchers
 from trainer.sweep import start as sweep_start
-from trainer.sweep.progress import carry_out_sweep
 from trainer.sweep.start import Sweep
-from trainer.sweep.sweep_task import SweepTask
 from trainer.training import start as run_start
 from trainer.training.attempt import attempt
 from trainer.training.start import Resume, Start
@@ -67,13 +63,14 @@ def begin(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resu
     own = [quoted(a) for a in plain if a not in SWEEP_FLAGS]
     overrides = parse(own)
     load_plugins(overrides)
-    launchers.check_installed(overrides)
     begin_it = sweep_start.begin if len(own) < len(plain) else run_start.begin
     return begin_it(own, overrides, locks)
 
 
 def carry_out(plan: Start | Resume | Sweep, arguments: Sequence[str]) -> int:
     """Runs what was asked for."""
+    if isinstance(plan, Sweep):
+        return sweep_start.carry_out(plan)
     command = ["python", "-m", "trainer", *arguments]
     if Launch.from_environment().processes > 1:
         from trainer.training.processes import own_ranks
@@ -84,14 +81,12 @@ def carry_out(plan: Start | Resume | Sweep, arguments: Sequence[str]) -> int:
     return through_hydra(plan, command)
 
 
-def through_hydra(plan: Start | Sweep, command: list[str]) -> int:
-    """Lets Hydra write its record and, in a sweep, go from job to job."""
+def through_hydra(plan: Start, command: list[str]) -> int:
+    """Lets Hydra write its record."""
     codes: list[int] = []
 
     def single(config: object) -> float | None:
         del config
-        if isinstance(plan, Sweep):
-            raise TypeError("a sweep has a task of its own")
         outcome = attempt(plan.config, plan.folder, None, command)
         codes.append(outcome.code)
         return outcome.value
@@ -99,11 +94,6 @@ def through_hydra(plan: Start | Sweep, command: list[str]) -> int:
     # Hydra would print an error of its own (a full disk, say) with a traceback, and leave.
     before, os.environ[FULL_ERROR] = os.environ.get(FULL_ERROR), "1"
     try:
-        if isinstance(plan, Sweep):
-            task = SweepTask(plan.folder, tuple(command), plan.launch, plan.searched)
-            arguments = [*plan.arguments, "-m"]
-            random.seed(0)  # Optuna draws the order of a grid from it
-            return carry_out_sweep(plan.folder, plan.launch, lambda: hydra_run(task, arguments))
         hydra_run(single, plan.arguments)
     except OSError as error:  # a run's own errors have become exit codes
         reason = f"Hydra's record of the run cannot be written: {console.one_line(error)}"
@@ -116,7 +106,7 @@ def through_hydra(plan: Start | Sweep, command: list[str]) -> int:
 
 
 def hydra_run(task: Callable[..., float | None], arguments: Sequence[str]) -> None:
-    """Hydra's whole way: it composes, writes its record, and calls the task, for each job."""
+    """Hydra's whole way: it composes, writes its record, and calls the task."""
     import hydra
 
     register()
