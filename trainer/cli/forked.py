@@ -49,6 +49,8 @@ def start_job(
         output: The file that what it prints is added to; None: it prints where this process does.
     """
     start_server()
+    if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
+        multiprocessing.set_start_method(None, force=True)  # joblib's own, unknown to what we fork
     process: BaseProcess = _context.Process(
         target=_job, args=(arguments, module, dict(environment), output, Path.cwd())
     )

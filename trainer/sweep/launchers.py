@@ -1,4 +1,4 @@
-"""Hydra's own launchers (joblib, submitit, ray): the process that they choose starts the command."""
+"""Hydra's own launchers (joblib, submitit, ray): whatever they start, starts the command."""
 
 import contextlib
 import importlib.util
@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
@@ -23,6 +25,7 @@ from omegaconf import DictConfig
 from trainer.cli import console
 from trainer.cli.command import TRACEBACKS
 from trainer.cli.forked import STOPPING
+from trainer.config.choices import options, searched
 from trainer.config.fields import CONF, register
 from trainer.config.quoting import quote
 from trainer.storage import files
@@ -51,7 +54,7 @@ def check_installed(overrides: Sequence[Override]) -> None:
         key, value = override.key_or_group, str(override.value())
         line, module, needed = override.input_line, None, "the extra `sweep`"
         install = "'lr-trainer[sweep]' (in a checkout: pip install -e '.[sweep]')"
-        if key == "search" and override.value() is not None:
+        if key == "search" and value in options("search", searched(overrides)):
             module = "optuna"
         elif key == "hydra/launcher" and value in EXTRA:
             module = EXTRA[value]
@@ -180,11 +183,7 @@ class Launcher:
         self._locks = locks
 
     def run(self) -> int | None:
-        """Runs them all; returns the signal that stopped it.
-
-        Raises:
-            RuntimeError: If the launcher fails.
-        """
+        """Runs them all; returns the signal that stopped it. A launcher that fails ends it, too."""
         source, first = self.progress.source, 0
         with self._signals():
             while jobs := self._next():
@@ -194,9 +193,10 @@ class Launcher:
                 except Exception as error:  # a stranger's code may raise anything
                     if self.signal is None:
                         if TRACEBACKS:
-                            raise
-                        line = f"{self.name}: {console.one_line(error)}"
-                        raise RuntimeError(line) from error
+                            traceback.print_exception(error)
+                        line = f"trainer: error: {self.name}: {console.one_line(error)}"
+                        console.say(line, sys.stderr)
+                        return None
                 first += len(jobs)
                 for job in jobs:
                     found = state(self.progress.sweep / job.folder)
@@ -232,7 +232,7 @@ class Launcher:
                 "config", [*self._arguments, *own], run_mode=RunMode.MULTIRUN
             )
             HydraConfig.instance().set_config(config)
-            context = HydraContext(config_loader=hydra.config_loader, callbacks=hydra.callbacks)
+            context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
             task = JobTask(sweep, jobs, first, self.name in LOCAL)
             launcher = Plugins.instance().instantiate_launcher(context, task, config)
             launcher.launch(

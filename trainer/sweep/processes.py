@@ -84,6 +84,7 @@ class Processes:
         self.progress = progress
         self.slots = slots
         self.signal: int | None = None
+        self._at_once = False
         self._running: list[Running] = []
         self._received: list[int] = []
 
@@ -131,6 +132,8 @@ class Processes:
         for running in [one for one in self._running if one.process.sentinel in ready]:
             self._running.remove(running)
             found = ended(running.process, self.progress.sweep / running.job.folder)
+            if self._at_once and found.status == "failed":
+                found = State("stopped", found.value)
             running.process.close()
             self.progress.source.tell(running.job, found)
             self.progress.end(running.job, found)
@@ -144,7 +147,7 @@ class Processes:
             at_once = self.signal is not None and number == signal.SIGINT
             if self.signal is not None and not at_once:
                 continue
-            self.signal = self.signal or number
+            self.signal, self._at_once = self.signal or number, at_once
             what = "leave at once" if at_once else "save and stop"
             name = signal.Signals(number).name
             line = f"{name}: the jobs that run ({len(self._running)}) {what}"

@@ -46,7 +46,7 @@ class Progress:
         over = [s for s in self.ended.values() if s.status in ("done", "failed")]
         filled = WIDTH * len(over) // self.source.total
         line = f"[{'#' * filled}{'.' * (WIDTH - filled)}] {self.title(job)}"
-        if self._took:
+        if self._took and len(over) < self.source.total:
             left = sum(self._took) / len(self._took) * (self.source.total - len(over))
             line += f", about {console.duration(left / self.at_once)} left"
         return line

@@ -98,7 +98,7 @@ class Search:
         return self._study.get_trials(deepcopy=False)
 
 
-def opened(sweep: Path, direction: str) -> "Study":
+def opened(sweep: Path, direction: Any) -> "Study":
     """The study in a sweep's folder; a new one if it has none.
 
     Raises:

@@ -70,8 +70,8 @@ def fitted(asked: Mapping[str, object], configs: Sequence[Config], jobs: int) ->
     if max(wish, 1) > limit:
         many = f" of {processes} processes" if processes > 1 else ""
         raise ValueError(
-            f"hydra.launcher.n_jobs={max(wish, 1)}: this machine has {cores} cores and {len(gpus)} GPUs to give to "
-            f"jobs{many}; at most {limit} run at once"
+            f"hydra.launcher.n_jobs={max(wish, 1)}: this machine has {cores} cores and "
+            f"{len(gpus)} GPUs to give to jobs{many}; at most {limit} run at once"
         )
     count = min(wish if wish > 0 else max(1, (len(gpus) or cores) // processes), max(jobs, 1))
     threads = max(1, cores // (count * processes))

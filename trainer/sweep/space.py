@@ -36,8 +36,9 @@ def distribution(key: str, text: str) -> "BaseDistribution":
         if low > high or (log and low <= 0):
             needed = "above 0 under log, and " if log else ""
             raise ValueError(f"{key}={text}: its start must be {needed}at most its end")
-        kind = IntDistribution if isinstance(low, int) and isinstance(high, int) else None
-        return (kind or FloatDistribution)(low, high, log=log)
+        if isinstance(low, int) and isinstance(high, int):
+            return IntDistribution(low, high, log=log)
+        return FloatDistribution(low, high, log=log)
     if isinstance(value, RangeSweep):
         numbers = sorted(float(number) for number in override.sweep_string_iterator())
         if all(isinstance(n, int) for n in (value.start or 0, value.stop, value.step)):

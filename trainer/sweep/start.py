@@ -1,4 +1,4 @@
-"""A sweep from its command line to its exit code: planned, begun or gone on with, run, summed up."""
+"""A sweep from its command line to its exit code: planned, begun or gone on with, summed up."""
 
 import contextlib
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
+from trainer.cli.forked import start_server
 from trainer.config.overrides import given
 from trainer.storage import files, folders
 from trainer.sweep import launchers, sweep_file
@@ -54,11 +55,12 @@ def begin(arguments: list[str], overrides: list[Override], locks: contextlib.Exi
     """
     launchers.check_installed(overrides)
     wanted = planned(arguments, overrides)
+    asked: Any = OmegaConf.to_container(wanted.first.hydra.launcher)
+    ours = wanted.launcher in launchers.OURS
+    if ours and asked.get("n_jobs", 1) == 1:  # imports torch while this process does so, too
+        start_server()
     check(wanted.configs)
-    slots = Slots()
-    if wanted.launcher in launchers.OURS:
-        asked: Any = OmegaConf.to_container(wanted.first.hydra.launcher)
-        slots = fitted(asked, wanted.configs, wanted.total)
+    slots = fitted(asked, wanted.configs, wanted.total) if ours else Slots()
     place, explicit = wanted.first.sweep_dir, given(overrides, "hydra.sweep.dir")
     if explicit and (found := sweep_file.read(place)) is not None:
         sweep_file.check_same(found, wanted.plan, place)

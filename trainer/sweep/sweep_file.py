@@ -18,7 +18,7 @@ from trainer.sweep.jobs import Job
 
 FILE = run_folder.SWEEP
 FORMAT = 2
-T = TypeVar("T", "Job", "Plan", "SearchPlan")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def identity(config: Config, overrides: Sequence[str]) -> str:
 
 def write(folder: Path, plan: Plan) -> None:
     """Puts the plan in place."""
-    entries = {"format": FORMAT, **dataclasses.asdict(plan)}
+    entries: dict[str, Any] = {"format": FORMAT, **dataclasses.asdict(plan)}
     for job in entries["jobs"]:
         del job["arguments"]
     files.write_text(folder / FILE, json.dumps(entries, indent=2) + "\n")
@@ -107,10 +107,11 @@ def read(folder: Path) -> Plan | None:
 
 
 def _plan(entries: dict[str, Any]) -> Plan:
-    if entries["format"] == 1:  # it kept each job's state, too, and a search's jobs with the others
+    if entries["format"] == 1:  # it kept what became of each job, too
         entries["cwd"] = entries.get("cwd") or os.getcwd()
-        for job in entries["jobs"]:
-            job["folder"] = job.get("folder") or str(job["number"])
+        entries["jobs"] = [
+            {**job, "folder": job.get("folder") or str(job["number"])} for job in entries["jobs"]
+        ]
     jobs = [_checked(Job, job) for job in entries["jobs"]]
     for number, job in enumerate(jobs):
         if job.number != number or os.path.isabs(job.folder) or ".." in Path(job.folder).parts:
@@ -122,7 +123,8 @@ def _plan(entries: dict[str, Any]) -> Plan:
 
 def _checked(kind: type[T], entries: dict[str, Any]) -> T:
     """An object from what a file says; what it says beside is left out."""
-    known = {item.name: item for item in dataclasses.fields(kind) if item.name in entries}
+    fields: Any = kind  # a dataclass
+    known = {item.name: item for item in dataclasses.fields(fields) if item.name in entries}
     for name, item in known.items():
         if not _fits(entries[name], item.type):
             raise TypeError(f"{name} cannot be {str(entries[name])[:60]}")
