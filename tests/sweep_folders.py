@@ -12,7 +12,7 @@ from typing import Any
 from processes import Trainer
 
 from trainer.sweep import sweep_file
-from trainer.sweep.jobs import HOLDER, Job, state
+from trainer.sweep.jobs import Job, state
 
 ROOT = Path(__file__).parents[1]
 LINEAR = ["experiment=linear_regression", "device=cpu", "epochs=3"]
@@ -25,11 +25,12 @@ def plan_of(sweep: Path) -> dict[str, Any]:
 def jobs(sweep: Path) -> list[Job]:
     plan = sweep_file.read(sweep)
     assert plan is not None
-    if plan.search is None:
+    if plan.direction is None:
         return plan.jobs
     from trainer.sweep.search import found_jobs
 
-    return found_jobs(sweep, plan.search.direction)
+    keys = [key for key in plan.jobs[0].settings if key.startswith("search.")]
+    return found_jobs(sweep, plan.direction, len(keys))
 
 
 def statuses(sweep: Path) -> list[str]:
@@ -64,9 +65,7 @@ def training(run: Path, epochs: int = 1) -> bool:
 
 def pid_of(run: Path) -> int:
     """The process that has a run, by its lock."""
-    found = HOLDER.match((run / ".lock").read_text())
-    assert found is not None
-    return int(found[1])
+    return int((run / ".lock").read_text().split()[1])  # process 123 on here
 
 
 def summary(run: Path) -> dict[str, Any]:

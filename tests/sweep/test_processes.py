@@ -13,10 +13,10 @@ from sweep_folders import LINEAR, pid_of, statuses, summary, training, wait_unti
 from trainer.__main__ import main
 from trainer.config.overrides import compose_run
 from trainer.storage import files
+from trainer.sweep.jobs import Listed
 from trainer.sweep.processes import Processes
 from trainer.sweep.progress import Progress
 from trainer.sweep.slots import Slots, fitted
-from trainer.sweep.source import Listed
 
 LONG = "epochs=2000"
 CORES = len(os.sched_getaffinity(0))
@@ -79,13 +79,15 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     command = [*TINY, LONG, "-m", "seed=1,2", "hydra.sweep.dir=sweep"]
     process, sweep = Trainer(command, tmp_path), tmp_path / "sweep"
     begun(sweep, 0, process=process)
-    os.kill(pid_of(sweep / "0"), signal.SIGSTOP)  # it cannot save
+    job = pid_of(sweep / "0")
+    os.kill(job, signal.SIGSTOP)  # it cannot save yet
     process.kill(signal.SIGINT)
     wait_until(lambda: "save and stop" in process.err, process)
     process.kill(signal.SIGINT)
     assert process.code(seconds=10) == 130, process.err
-    assert "SIGINT: the jobs that run (1) leave at once" in process.err
-    assert "stopped: job 0 (seed=1)" in process.out
+    os.kill(job, signal.SIGCONT)
+    wait_until(lambda: not files.in_use(sweep / "0"), None, seconds=20)
+    assert statuses(sweep) == ["stopped", "waiting"]
 
 
 def test_jobs_of_a_killed_sweep_save_and_stop_by_themselves(tmp_path: Path) -> None:
@@ -137,9 +139,15 @@ def test_a_job_of_two_processes_is_torchruns_and_stops_as_others_do(tmp_path: Pa
     ("asked", "message"),
     [
         ("hydra.launcher.n_jobs=999", "hydra.launcher.n_jobs=999: this machine has"),
-        ("hydra.launcher.n_jobs=0", "hydra.launcher.n_jobs=0: must be at least 1"),
-        ("hydra.launcher.n_jobs=many", "hydra.launcher.n_jobs=many: must be a whole number"),
-        ("hydra.launcher.processes_per_job=0", "processes_per_job=0: must be at least 1"),
+        ("hydra.launcher.n_jobs=0", "hydra.launcher.n_jobs=0: must be a whole number, at least 1"),
+        (
+            "hydra.launcher.n_jobs=many",
+            "n_jobs=many: must be a whole number",
+        ),
+        (
+            "hydra.launcher.processes_per_job=0",
+            "processes_per_job=0: must be a whole",
+        ),
         ("hydra.launcher.processes_per_job=99", "of 99 processes; at most 0 run at once"),
         ("hydra.launcher.jobs=2", "hydra.launcher.jobs=2: "),
     ],

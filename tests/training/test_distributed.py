@@ -137,12 +137,14 @@ def test_a_loss_that_is_not_finite_ends_all_processes_with_one_line(tmp_path: Pa
 
 
 @SLOW
-def test_each_job_of_a_sweep_is_trained_by_all_processes(tmp_path: Path) -> None:
+def test_each_job_of_a_sweep_is_trained_by_all_its_processes(tmp_path: Path) -> None:
     sweep = ["-m", "scheduler=steplr,constant", "hydra.sweep.dir=sweep"]
-    said = team([*RUN, *sweep], tmp_path, 2)
-    assert "2 of 2 jobs done" in said
+    two = "hydra.launcher.processes_per_job=2"
+    assert "2 of 2 jobs done" in train([*RUN, *sweep, two], tmp_path).out
     team([*RUN, "scheduler=constant", *in_folder("alone")], tmp_path, 2)
     assert_equal_runs(tmp_path / "alone", tmp_path / "sweep" / "1")
+    refused = team([*RUN, *sweep], tmp_path, 2, expect=2)
+    assert "leave out torchrun, hydra.launcher.processes_per_job=N" in refused
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from trainer.config.quoting import quoted
 from trainer.options.keys import flat
 from trainer.storage import run_folder
 from trainer.sweep import launchers
-from trainer.sweep.plan import Planned, planned
+from trainer.sweep.plan import planned
 from trainer.sweep.table import aligned
 from trainer.training.start import check
 
@@ -28,19 +27,8 @@ FREE = ("name", "epochs", "seed", "init", "scheduler.", "checkpoint.", "early_st
         "data.download", "resume", "on_", "plugins", "label_smoothing")  # fmt: skip
 TIMED = 5  # steps, behind two that warm up
 FORWARD = 1 / 3  # of a step's time is its forward pass, which is all that an evaluation does
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast runs of a kind are.
-
-    Attributes:
-        seconds: Of a step, evaluations included.
-        origin: How that is known.
-    """
-
-    seconds: float
-    origin: str
+FINISHED = "finished runs"
+Paces = dict[str, tuple[float, str]]  # seconds a step, evaluations included; how that is known
 
 
 def shown(arguments: Sequence[str]) -> list[str]:
@@ -59,42 +47,24 @@ def shown(arguments: Sequence[str]) -> list[str]:
     launchers.check_installed(overrides)
     wanted = planned(own, overrides)
     check(wanted.configs)
-    places = {wanted.first.sweep_dir.parent, wanted.first.run_dir.parent.parent}
-    known = finished_runs(places, wanted.first.config)
+    first = wanted.first
+    known = finished_runs({first.sweep_dir.parent, first.run_dir.parent.parent}, first.config)
+    jobs = [(str(job.number), " ".join(job.overrides), 1) for job in wanted.plan.jobs]
     if wanted.search is not None:
-        return _sought(wanted, known)
+        space = " ".join(f"{key}={text}" for key, text in wanted.search.params.items())
+        jobs = [(f"each of {wanted.total}", space, wanted.total)]
     rows = [("job", "steps", "time", "from", "overrides")]
-    steps, seconds = 0, 0.0
-    for job, config in zip(wanted.plan.jobs, wanted.configs, strict=True):
-        each, took, origin = _cost(config, known)
-        steps, seconds = steps + each, seconds + took
-        rows.append(
-            (str(job.number), f"{each:,}", console.duration(took), origin, " ".join(job.overrides))
-        )
-    total = count(len(wanted.plan.jobs), "job")
-    return [*aligned(rows), _total(f"{total}, {steps:,} steps", seconds)]
-
-
-def _sought(wanted: Planned, known: dict[str, Pace]) -> list[str]:
-    """A search: how many jobs like its base, and what it chooses from."""
-    each, took, origin = _cost(wanted.configs[0], known)
-    space = (wanted.search.params if wanted.search is not None else {}).items()
-    head = f"search: {count(wanted.total, 'job')} of {each:,} steps ({origin})"
-    lines = [head, *(f"  {key}: {text}" for key, text in space)]
-    total = f"{count(wanted.total, 'job')}, {wanted.total * each:,} steps"
-    return [*lines, _total(total, wanted.total * took)]
-
-
-def _total(what: str, seconds: float) -> str:
-    return f"{what}, about {console.duration(seconds)} one after the other; nothing was run"
-
-
-def _cost(config: Config, known: dict[str, Pace]) -> tuple[int, float, str]:
-    """Steps of a job, its seconds, and how they are known; what is measured joins what is known."""
-    steps, key = config.epochs * config.steps_per_epoch(), _pace_key(config.to_dict())
-    if key not in known:
-        known[key] = Pace(timed(config), "timed steps")
-    return steps, steps * known[key].seconds, known[key].origin
+    all_steps, seconds = 0, 0.0
+    for (name, words, times), config in zip(jobs, wanted.configs, strict=False):
+        steps, key = config.epochs * config.steps_per_epoch(), _pace_key(config.to_dict())
+        if key not in known:
+            known[key] = timed(config), "timed steps"
+        pace, origin = known[key]
+        all_steps, seconds = all_steps + times * steps, seconds + times * steps * pace
+        rows.append((name, f"{steps:,}", console.duration(steps * pace), origin, words))
+    total = f"{count(wanted.total, 'job')}, {all_steps:,} steps"
+    about = f"about {console.duration(seconds)} one after the other"
+    return [*aligned(rows), f"{total}, {about}; nothing was run"]
 
 
 def _pace_key(values: dict[str, Any]) -> str:
@@ -103,7 +73,7 @@ def _pace_key(values: dict[str, Any]) -> str:
     return json.dumps(kept, sort_keys=True, default=str)
 
 
-def finished_runs(places: Iterable[Path], config: Config) -> dict[str, Pace]:
+def finished_runs(places: Iterable[Path], config: Config) -> Paces:
     """How fast the finished runs below some folders were.
 
     Args:
@@ -114,21 +84,19 @@ def finished_runs(places: Iterable[Path], config: Config) -> dict[str, Pace]:
 
     here = describe(choose_device(config.device))
     found: dict[str, list[float]] = {}
-    files = {file.resolve() for place in places for file in place.rglob(run_folder.SUMMARY)}
-    for file in files:
+    for file in {file.resolve() for place in places for file in place.rglob(run_folder.SUMMARY)}:
         summary = run_folder.summary(file.parent)
         steps, seconds = summary.get("updates"), summary.get("seconds")
-        if summary.get("status") != "done" or summary.get("device") != here:
+        if (summary.get("status"), summary.get("device")) != ("done", here):
             continue
         if not isinstance(steps, int) or not isinstance(seconds, float) or not steps:
             continue
         try:
-            values: Any = OmegaConf.load(file.parent / run_folder.CONFIG)
-            key = _pace_key(OmegaConf.to_container(values))  # pyright: ignore
+            values: Any = OmegaConf.to_container(OmegaConf.load(file.parent / run_folder.CONFIG))
+            found.setdefault(_pace_key(values), []).append(seconds / steps)
         except Exception:  # a stranger's file may be anything
             continue
-        found.setdefault(key, []).append(seconds / steps)
-    return {key: Pace(sum(all_) / len(all_), "finished runs") for key, all_ in found.items()}
+    return {key: (sum(paces) / len(paces), FINISHED) for key, paces in found.items()}
 
 
 def timed(config: Config) -> float:
@@ -142,14 +110,12 @@ def timed(config: Config) -> float:
 
     run = prepare(config, None)
     run.engine.begin(run.table(0))
-    per_epoch = run.steps_per_epoch
-    start = 0.0
-    for step in range(min(2 + TIMED, per_epoch)):
+    ends = [time.perf_counter()]
+    for step in range(min(2 + TIMED, run.steps_per_epoch)):
         run.engine.train_on(step)
         float(run.sums.losses[step])  # waits for the device
-        if step == min(1, per_epoch - 2):
-            start = time.perf_counter()
-    counted = min(2 + TIMED, per_epoch) - min(2, per_epoch - 1)
-    pace = (time.perf_counter() - start) / max(counted, 1)
+        ends.append(time.perf_counter())
+    warm = min(2, len(ends) - 2)
+    pace = (ends[-1] - ends[warm]) / (len(ends) - 1 - warm)
     evaluated = len(run.data.evaluation) / config.batch_size / config.evaluate_every
-    return pace * (1 + FORWARD * evaluated / per_epoch)
+    return pace * (1 + FORWARD * evaluated / run.steps_per_epoch)

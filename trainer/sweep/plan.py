@@ -1,23 +1,33 @@
 """The jobs of a sweep, listed out of the command line and composed; nothing is written here."""
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 
 from trainer.cli.launch import Launch
 from trainer.config.fields import Config
 from trainer.config.overrides import Composed, compose_run, given, jobs
-from trainer.sweep import search_options, space, sweep_file
+from trainer.config.sameness import experiment
+from trainer.options.keys import flat
+from trainer.sweep import search_options
 from trainer.sweep.jobs import Job
 from trainer.sweep.search_options import SearchOptions
-from trainer.sweep.sweep_file import Plan, SearchPlan
+from trainer.sweep.space import drawn_from
+from trainer.sweep.sweep_file import Plan
 from trainer.training.start import resume_value
 
 # What is about the sweep, and no part of its jobs' commands.
-SWEEP_KEYS = ("hydra.sweep.", "hydra.launcher.", "hydra.sweeper.")
-SWEEP_GROUPS = ("hydra/launcher", "hydra/sweeper")
+SWEEP_KEYS = (
+    "hydra.sweep.",
+    "hydra.launcher.",
+    "hydra.sweeper.",
+    "hydra/launcher",
+    "hydra/sweeper",
+)
 BATCH = "hydra.sweeper.max_batch_size"  # of Hydra's own sweeper: jobs in one call of a launcher
 
 
@@ -37,7 +47,7 @@ class Planned:
     configs: list[Config]
     plan: Plan
     search: SearchOptions | None
-    fixed: list[str]
+    fixed: list[Override]
 
     @property
     def launcher(self) -> str:
@@ -62,58 +72,66 @@ def planned(arguments: Sequence[str], overrides: Sequence[Override]) -> Planned:
         NotADirectoryError: If a file stands where a job's folder is to be.
     """
     _check(overrides)
+    kept = [a for a in arguments if not a.lstrip("+").startswith(("hydra.sweep.dir=", "until="))]
     search = search_options.asked_for(overrides)
     own = [override for override in overrides if not search_options.concerns(override)]
-    fixed = [str(override.input_line) for override in own if not override.is_sweep_override()]
+    fixed = [override for override in own if not override.is_sweep_override()]
     if search is not None:
-        return _sought(arguments, own, fixed, search)
+        return _sought(kept, fixed, search)
     composed: list[Composed] = []
     made: list[Job] = []
     for number, job in enumerate(jobs(own)):
         try:
-            composed.append(compose_run(job, number))
-            composed[-1].config.resolve_schedule()
+            composed.append(_composed(job, number))
         except ValueError as error:
             raise ValueError(f"job {number} ({' '.join(job)}): {error}") from error
-        config = composed[-1].config
-        config.anchor()
         pairs = list(zip(own, job, strict=True))
         swept = [value for override, value in pairs if override.is_sweep_override()]
         command = tuple(value for override, value in pairs if not about_the_sweep(override))
         folder = os.path.normpath(composed[-1].job_dir)
-        made.append(Job(number, swept, folder, sweep_file.identity(config, swept), command))
+        made.append(Job(number, swept, folder, settings(composed[-1].config, swept), command))
     check_folders(composed)
-    plan = sweep_file.new(arguments, composed[0].config, made)
+    plan = Plan(kept, os.getcwd(), made)
     return Planned(composed[0], [one.config for one in composed], plan, None, fixed)
 
 
-def _sought(
-    arguments: Sequence[str], own: Sequence[Override], fixed: list[str], search: SearchOptions
-) -> Planned:
+def _sought(kept: list[str], fixed: list[Override], search: SearchOptions) -> Planned:
     """A search: its base, and each end and choice of what it searches."""
-    if given(own, "hydra.sweep.subdir"):
+    if given(fixed, "hydra.sweep.subdir"):
         raise ValueError("hydra.sweep.subdir: a search's jobs lie in their numbers; leave it out")
-    base = compose_run(fixed)
-    base.config.anchor()
-    base.config.resolve_schedule()
+    lines = [str(override.input_line) for override in fixed]
+    base = _composed(lines)
     check_folders([base])
     configs = [base.config]
     for key, text in search.params.items():
-        space.distribution(key, text)
-        for argument in space.ends(key, text):
+        for argument in drawn_from(key, text)[1]:
             try:
-                configs.append(compose_run([*fixed, argument]).config)
-                configs[-1].resolve_schedule()
+                configs.append(_composed([*lines, argument]).config)
             except ValueError as error:
                 raise ValueError(f"search over {key}={text}: {error}") from error
-    sought = SearchPlan(base.config.direction(), search.n_trials, search.params)
-    return Planned(base, configs, sweep_file.new(arguments, base.config, [], sought), search, fixed)
+    space = {f"{search_options.GROUP}.{key}": text for key, text in search.params.items()}
+    job = Job(0, [], "", settings(base.config, []) | space)
+    plan = Plan(kept, os.getcwd(), [job], base.config.direction(), search.n_trials)
+    return Planned(base, configs, plan, search, fixed)
+
+
+def _composed(arguments: Sequence[str], number: int = 0) -> Composed:
+    composed = compose_run(arguments, number)
+    composed.config.resolve_schedule()
+    composed.config.anchor()
+    return composed
+
+
+def settings(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
+    """What was asked for, and what else sets a job apart (`device=cpu,cuda`), as JSON has it."""
+    keys = {override.partition("=")[0].lstrip("+") for override in overrides}
+    more = {key: value for key, value in flat(config.to_dict()).items() if key in keys}
+    return json.loads(json.dumps(experiment(config) | more))
 
 
 def about_the_sweep(override: Override) -> bool:
     """Whether an override is about the sweep, and no part of its jobs' commands."""
-    key = override.key_or_group
-    return key.startswith(SWEEP_KEYS) or key in SWEEP_GROUPS or search_options.concerns(override)
+    return override.key_or_group.startswith(SWEEP_KEYS)
 
 
 def _check(overrides: Sequence[Override]) -> None:
@@ -130,13 +148,12 @@ def _check(overrides: Sequence[Override]) -> None:
     last = {(override.key_or_group, override.package): override for override in overrides}
     for override in overrides:
         key, line = override.key_or_group, override.input_line
-        if key in ("hydra/sweeper", "hydra/sweeper/sampler") and override.value() != "basic":
-            raise ValueError(f"{line}: Hydra's sweepers are not used; search=lr searches by Optuna")
-        if key.startswith("hydra.sweeper.") and key != BATCH:
-            name = key.removeprefix("hydra.sweeper.").removeprefix("sampler.")
+        if key.startswith(("hydra/sweeper", "hydra.sweeper.")) and key != BATCH:
+            name = key.rpartition(".")[2]
+            way = "hydra.launcher.n_jobs" if name == "n_jobs" else f"search.{name}"
+            more = f", with {way}" if "." in key else ""
             raise ValueError(
-                f"{line}: Hydra's sweepers are not used; search=lr searches by Optuna, with "
-                f"{'hydra.launcher.n_jobs' if name == 'n_jobs' else f'search.{name}'}"
+                f"{line}: Hydra's sweepers are not used; search=lr searches by Optuna{more}"
             )
         if override.is_sweep_override():
             if getattr(override.value(), "shuffle", False):
@@ -161,8 +178,6 @@ def check_folders(composed: Sequence[Composed]) -> None:
         )
     if (at_once := hydra.sweeper.get("max_batch_size")) is not None and at_once < 1:
         raise ValueError(f"{BATCH}={at_once}: must be at least 1")
-    if hydra.sweeper.get("params"):
-        raise ValueError("hydra.sweeper.params: write the values into the command, as key=a,b")
     taken: dict[str, int] = {}
     for number, job in enumerate(composed):
         name = os.path.normpath(job.job_dir)

@@ -5,47 +5,50 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
 
 import trainer
 from trainer.cli import console
 from trainer.cli.forked import STOPPING, start_job
+from trainer.cli.signals import stop_requests
 from trainer.storage import files, run_folder
-from trainer.sweep.jobs import Job, State, is_finished, make_ready, state, why_ended
+from trainer.sweep.jobs import Job, State, is_finished, make_ready, state
 from trainer.sweep.progress import Progress
 from trainer.sweep.slots import THREADS, Slots
 
 ROOT = str(Path(trainer.__file__).resolve().parent.parent)
-TORCHRUN = "torch.distributed.run"
 
 
 def start(
-    job: Job, sweep: Path, *, processes: int, environment: dict[str, str], to_screen: bool
+    job: Job,
+    sweep: Path,
+    *,
+    to_screen: bool,
+    processes: int = 1,
+    environment: Mapping[str, str] | None = None,
 ) -> BaseProcess:
     """Starts a job's command.
 
     Args:
         job: The job.
         sweep: The sweep's folder.
+        to_screen: What it prints goes where this process prints; else to `screen.log`.
         processes: From 2 it runs under torchrun.
         environment: What its environment has beside ours.
-        to_screen: What it prints goes where this process prints; else to `screen.log`.
     """
     make_ready(job, sweep)
     path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
     arguments, module = job.command(sweep), "trainer"
     if processes > 1:
         launcher = ["--standalone", f"--nproc_per_node={processes}", "-m", "trainer"]
-        arguments, module = [*launcher, *arguments], TORCHRUN
+        arguments, module = [*launcher, *arguments], "torch.distributed.run"
     return start_job(
         arguments,
         module=module,
-        environment={**os.environ, "PYTHONPATH": path, **environment},
+        environment={**os.environ, "PYTHONPATH": path, **(environment or {})},
         output=None if to_screen else sweep / job.folder / run_folder.SCREEN,
     )
 
@@ -55,25 +58,19 @@ def ended(process: BaseProcess, folder: Path) -> State:
     process.join()
     while files.in_use(folder):  # the process that would tell of its end has been killed
         time.sleep(0.1)
-    found, reason = state(folder), why_ended(process.exitcode or 0)
+    found, code = state(folder), process.exitcode or 0
     if found.status in ("done", "stopped"):
         return found
-    if process.exitcode in [128 + number for number in STOPPING]:  # without a checkpoint
+    if code in [128 + number for number in STOPPING]:  # without a checkpoint
         return State("stopped", found.value)
-    return State("failed", found.value, found.error or reason or "left without a result")
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A job that runs."""
-
-    job: Job
-    process: BaseProcess
-    slot: int
+    reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"left with {code}"
+    return State("failed", found.value, found.error or reason)
 
 
 class Processes:
     """Runs the jobs of a sweep; SIGINT and SIGTERM reach each of them once.
+
+    A second Ctrl-C ends this process at once, as it does a run; the jobs that are saving notice.
 
     Args:
         progress: The jobs, and what is said about them.
@@ -83,10 +80,7 @@ class Processes:
     def __init__(self, progress: Progress, slots: Slots) -> None:
         self.progress = progress
         self.slots = slots
-        self.signal: int | None = None
-        self._at_once = False
-        self._running: list[Running] = []
-        self._received: list[int] = []
+        self._running: dict[int, tuple[Job, BaseProcess]] = {}  # by slot
 
     def run(self) -> int | None:
         """Runs them all; returns the signal that stopped it."""
@@ -94,85 +88,48 @@ class Processes:
             console.say(f"processes: {self.slots.words}", sys.stdout)
             # before anything is forked: the number of threads is read once
             os.environ[THREADS] = str(self.slots.threads)
-        with self._signals() as woken:
-            while True:
-                self._start()
+        told = False
+        with stop_requests() as stop:
+            while stop or self._start() or self._running:
+                if stop and not told:
+                    told = True
+                    self._pass_on(stop.signal or 0)
                 if not self._running:
-                    return self.signal
-                wait([woken, *(running.process.sentinel for running in self._running)])
-                self._pass_on(woken)
+                    break
+                wait([process.sentinel for _, process in self._running.values()], timeout=0.2)
                 self._collect()
+        return stop.signal
 
-    def _start(self) -> None:
-        """Fills the free slots."""
-        while self.signal is None and len(self._running) < self.slots.count:
-            job = self.progress.source.take()
-            if job is None:
-                return
-            sweep = self.progress.sweep
+    def _start(self) -> bool:
+        """Fills the free slots; returns whether a job was started."""
+        started, sweep = False, self.progress.sweep
+        free = [slot for slot in range(self.slots.count) if slot not in self._running]
+        while free and (job := self.progress.source.take()) is not None:
             if is_finished(sweep / job.folder):
                 self.progress.skip(job)
-                self.progress.source.tell(job, self.progress.ended[job.number])
                 continue
             self.progress.begin(job)
-            taken = {running.slot for running in self._running}
-            slot = next(n for n in range(self.slots.count) if n not in taken)
+            started, slot = True, free.pop(0)
+            environment = self.slots.environment(slot)
+            alone, processes = self.slots.count == 1, self.slots.processes
             process = start(
-                job,
-                sweep,
-                processes=self.slots.processes,
-                environment=self.slots.environment(slot),
-                to_screen=self.slots.count == 1,
+                job, sweep, to_screen=alone, processes=processes, environment=environment
             )
-            self._running.append(Running(job, process, slot))
+            self._running[slot] = (job, process)
+        return started
 
     def _collect(self) -> None:
         """Says what has ended."""
-        ready = wait([running.process.sentinel for running in self._running], timeout=0)
-        for running in [one for one in self._running if one.process.sentinel in ready]:
-            self._running.remove(running)
-            found = ended(running.process, self.progress.sweep / running.job.folder)
-            if self._at_once and found.status == "failed":
-                found = State("stopped", found.value)
-            running.process.close()
-            self.progress.source.tell(running.job, found)
-            self.progress.end(running.job, found)
+        for slot, (job, process) in list(self._running.items()):
+            if wait([process.sentinel], timeout=0):
+                del self._running[slot]
+                self.progress.end(job, ended(process, self.progress.sweep / job.folder))
+                process.close()
 
-    def _pass_on(self, woken: int) -> None:
-        """No further job starts; those that run save. A second Ctrl-C does not wait for that."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(woken, 1024)
-        while self._received:
-            number = self._received.pop(0)
-            at_once = self.signal is not None and number == signal.SIGINT
-            if self.signal is not None and not at_once:
-                continue
-            self.signal, self._at_once = self.signal or number, at_once
-            what = "leave at once" if at_once else "save and stop"
-            name = signal.Signals(number).name
-            line = f"{name}: the jobs that run ({len(self._running)}) {what}"
-            console.say(line, sys.stderr)
-            for running in self._running:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(running.process.pid or 0, signal.SIGKILL if at_once else number)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Generator[int]:
-        """Collects signals; gives a descriptor that becomes ready when one has come."""
-        woken, wake = os.pipe()
-        for end in (woken, wake):
-            os.set_blocking(end, False)
-        before = [signal.signal(number, self._receive) for number in STOPPING]
-        waking = signal.set_wakeup_fd(wake)
-        try:
-            yield woken
-        finally:
-            signal.set_wakeup_fd(waking)
-            for number, handler in zip(STOPPING, before, strict=True):
-                signal.signal(number, handler)
-            os.close(woken)
-            os.close(wake)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self._received.append(number)
+    def _pass_on(self, number: int) -> None:
+        """No further job starts; those that run save."""
+        running = f"the jobs that run ({len(self._running)}) save and stop"
+        console.say(f"{signal.Signals(number).name}: {running}", sys.stderr)
+        for _, process in self._running.values():
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(process.pid or 0, number)

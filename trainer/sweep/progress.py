@@ -3,13 +3,16 @@
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
 from trainer.cli import console
 from trainer.storage import files
-from trainer.sweep.jobs import STATES, Job, State, state
-from trainer.sweep.source import Source
+from trainer.sweep.jobs import Job, Listed, State, state
+
+if TYPE_CHECKING:
+    from trainer.sweep.search import Search
 
 WIDTH = 20  # of the bar
 RESULTS = "optimization_results.yaml"
@@ -26,7 +29,7 @@ class Progress:
     """
 
     def __init__(
-        self, sweep: Path, source: Source, at_once: int = 1, direction: str | None = None
+        self, sweep: Path, source: "Listed | Search", at_once: int = 1, direction: str | None = None
     ) -> None:
         self.sweep = sweep
         self.source = source
@@ -43,17 +46,18 @@ class Progress:
 
     def head(self, job: Job) -> str:
         """The bar, the job, and the time that is left, by the jobs so far."""
-        over = [s for s in self.ended.values() if s.status in ("done", "failed")]
-        filled = WIDTH * len(over) // self.source.total
+        over = sum(found.status in ("done", "failed") for found in self.ended.values())
+        filled = WIDTH * over // self.source.total
         line = f"[{'#' * filled}{'.' * (WIDTH - filled)}] {self.title(job)}"
-        if self._took and len(over) < self.source.total:
-            left = sum(self._took) / len(self._took) * (self.source.total - len(over))
+        if self._took and over < self.source.total:
+            left = sum(self._took) / len(self._took) * (self.source.total - over)
             line += f", about {console.duration(left / self.at_once)} left"
         return line
 
     def skip(self, job: Job) -> None:
         """A job is done, and was before."""
         self.ended[job.number] = state(self.sweep / job.folder)
+        self.source.tell(job, self.ended[job.number])
         console.say(f"{self.title(job)}: done before", sys.stdout)
 
     def begin(self, job: Job) -> None:
@@ -64,56 +68,50 @@ class Progress:
     def end(self, job: Job, ended: State) -> None:
         """A job has ended."""
         self.ended[job.number] = ended
-        seconds = time.monotonic() - self._begun.pop(job.number, time.monotonic())
-        if ended.status == "done":
-            self._took.append(seconds)
+        self.source.tell(job, ended)
+        begun, now = self._begun.get(job.number), time.monotonic()
+        if ended.status == "done" and begun is not None:
+            self._took.append(now - begun)
         text = f"{self.head(job)}: {ended.status}"
         if ended.status == "done" and ended.value is not None:
-            text += f", best {ended.value:.4f}, {console.duration(seconds)}"
-        elif ended.error is not None:
-            text += f": {ended.error}"
-        console.say(text, sys.stdout)
+            text += f", best {ended.value:.4f}"
+            text += f", {console.duration(now - begun)}" if begun is not None else ""
+        console.say(text if ended.error is None else f"{text}: {ended.error}", sys.stdout)
 
     def sum_up(self) -> int:
         """Prints what the sweep came to; returns its exit code: 1 unless every job is done."""
-        states = {
-            job.number: self.ended.get(job.number) or state(self.sweep / job.folder)
-            for job in self.source.jobs()
-        }
-        done = sum(found.status == "done" for found in states.values())
+        pairs = [
+            (job, self.ended.get(job.number) or state(self.sweep / job.folder))
+            for job in self.source.jobs
+        ]
+        done = [(job, found) for job, found in pairs if found.status == "done"]
         if self.direction is not None:
-            self._say_best(states)
-        console.say(f"sweep: {done} of {self.source.total} jobs done; {self.sweep}", sys.stdout)
-        for status in STATES:
-            for job in self.source.jobs():
-                found = states[job.number]
-                if found.status == status and status != "done":
-                    reason = f": {found.error}" if found.error else ""
-                    line = f"  {status}: job {job.number} ({' '.join(job.overrides)}){reason}"
-                    console.say(line, sys.stdout)
+            self._say_best(done)
+        total = self.source.total
+        console.say(f"sweep: {len(done)} of {total} jobs done; {self.sweep}", sys.stdout)
+        for job, found in pairs:
+            if found.status != "done":
+                line = f"  {found.status}: job {job.number} ({' '.join(job.overrides)})"
+                line += f": {found.error}" if found.error else ""
+                console.say(line, sys.stdout)
         if done:
             self._report()
-        if done < self.source.total:
-            retry = f"  python -m trainer.sweep retry {self.sweep}   runs what is not done"
-            console.say(retry, sys.stdout)
-        return 0 if done == self.source.total else 1
+        if len(done) == total:
+            return 0
+        retry = f"  python -m trainer.sweep retry {self.sweep}   runs what is not done"
+        console.say(retry, sys.stdout)
+        return 1
 
-    def _say_best(self, states: dict[int, State]) -> None:
+    def _say_best(self, done: list[tuple[Job, State]]) -> None:
         """Names the job with the best value, and writes it down as Hydra's searches do."""
-        sign = -1 if self.direction == "minimize" else 1
-        values = {
-            number: found.value
-            for number, found in states.items()
-            if found.status == "done" and found.value is not None
-        }
-        if not values:
-            return
-        best = max(values, key=lambda number: sign * values[number])
-        job = next(job for job in self.source.jobs() if job.number == best)
-        console.say(f"best: {self.title(job)}: {values[best]:g}", sys.stdout)
-        params = dict(override.split("=", 1) for override in job.overrides)
-        found = {"name": "optuna", "best_params": params, "best_value": values[best]}
-        files.write_text(self.sweep / RESULTS, OmegaConf.to_yaml(OmegaConf.create(found)))
+        values = [(found.value, job) for job, found in done if found.value is not None]
+        if values:
+            choose = min if self.direction == "minimize" else max
+            value, job = choose(values, key=lambda pair: pair[0])
+            console.say(f"best: {self.title(job)}: {value:g}", sys.stdout)
+            params = dict(override.split("=", 1) for override in job.overrides)
+            found = {"name": "optuna", "best_params": params, "best_value": value}
+            files.write_text(self.sweep / RESULTS, OmegaConf.to_yaml(OmegaConf.create(found)))
 
     def _report(self) -> None:
         """Compares what is there; a report that cannot be made fails no sweep."""

@@ -1,12 +1,11 @@
-"""What the user says about a search: `search=<file in conf/search>` and `search.<key>=<value>`."""
+"""What the user says about a search: `search=<file in conf/search>`, `search.<key>=<value>`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainer.config.choices import options, searched
@@ -42,8 +41,7 @@ class SearchOptions:
 
 def concerns(override: Override) -> bool:
     """Whether an override is about the search, and not about its jobs."""
-    key = override.key_or_group
-    return key == GROUP or key.startswith(f"{GROUP}.")
+    return override.key_or_group.partition(".")[0] == GROUP
 
 
 def asked_for(overrides: Sequence[Override]) -> SearchOptions | None:
@@ -55,25 +53,32 @@ def asked_for(overrides: Sequence[Override]) -> SearchOptions | None:
         ValueError: If there is no such search or key, or nothing is left to search.
     """
     own = [override for override in overrides if concerns(override)]
-    chosen = [override for override in own if override.key_or_group == GROUP]
-    name = chosen[-1].value() if chosen else None
+    chosen = [o for o in own if o.key_or_group == GROUP and o.value() is not None]
     for override in own:
-        if override.is_sweep_override() or override.is_delete():
+        if override.is_sweep_override():
             raise ValueError(f"{override.input_line}: is for the whole sweep; give it one value")
-        if name is None and override.key_or_group != GROUP:
+        if not chosen and override.key_or_group != GROUP:
             raise ValueError(f"{override.input_line}: is for a search; add search=lr")
-    if name is None:
+    if not chosen:
         return None
-    line = str(chosen[-1].input_line)
-    node = _loaded(str(name), line, searched(overrides))
-    for override in own:
-        if override.key_or_group != GROUP:
-            key = override.key_or_group.removeprefix(f"{GROUP}.")
-            _put(node, key, override.value(), str(override.input_line))
+    name, line, folders = str(chosen[-1].value()), chosen[-1].input_line, searched(overrides)
+    if name not in options(GROUP, folders):
+        raise ValueError(f"{line}: there is no search {name}{near(name, options(GROUP, folders))}")
+    places = [folder / GROUP / f"{name}.yaml" for folder in (CONF, *folders)]
+    node = OmegaConf.structured(SearchOptions)
+    try:
+        for place in places:
+            node = OmegaConf.merge(node, OmegaConf.load(place)) if place.is_file() else node
+        for override in own:
+            if override.key_or_group != GROUP:
+                line = override.input_line
+                key = override.key_or_group.removeprefix(f"{GROUP}.")
+                OmegaConf.update(node, key, override.value())  # pyright: ignore
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{line}: {str(error).splitlines()[0]}") from error
     made: Any = OmegaConf.to_object(node)
     check(made, GROUP)
-    jobs = [override for override in overrides if not concerns(override)]
-    for override in jobs:
+    for override in overrides:
         key = override.get_key_element()
         made.params.pop(key, None)
         if override.is_sweep_override():
@@ -81,29 +86,3 @@ def asked_for(overrides: Sequence[Override]) -> SearchOptions | None:
     if not made.params:
         raise ValueError(f"{line}: every key of it is given a value; leave one out")
     return made
-
-
-def _loaded(name: str, line: str, folders: Sequence[Path]) -> DictConfig:
-    known = options(GROUP, folders)
-    if name not in known:
-        meant = near(name, known) or f"; choose one of {', '.join(known)}"
-        raise ValueError(f"{line}: there is no search {name}{meant}")
-    node = OmegaConf.structured(SearchOptions)
-    for folder in (CONF, *folders):
-        file = folder / GROUP / f"{name}.yaml"
-        if file.is_file():
-            values: Any = OmegaConf.load(file)
-            for key, value in values.items():
-                _put(node, str(key), value, f"{file}: {key}")
-    return node
-
-
-def _put(node: DictConfig, key: str, value: Any, line: str) -> None:
-    if key.partition(".")[0] not in node:
-        raise ValueError(
-            f"{line}: there is no key {GROUP}.{key}{near(key, [str(k) for k in node])}"
-        )
-    try:
-        OmegaConf.update(node, key, value)
-    except OmegaConfBaseException as error:
-        raise ValueError(f"{line}: {str(error).splitlines()[0]}") from error

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trainer.config.fields import Config
 
@@ -48,7 +49,7 @@ class Slots:
         return f"{self.count} jobs at once, {each}{on}"
 
 
-def fitted(asked: Mapping[str, object], configs: Sequence[Config], jobs: int) -> Slots:
+def fitted(asked: Mapping[str, Any], configs: Sequence[Config], jobs: int) -> Slots:
     """As many slots as were asked for, and as the machine carries.
 
     Args:
@@ -59,10 +60,11 @@ def fitted(asked: Mapping[str, object], configs: Sequence[Config], jobs: int) ->
     Raises:
         ValueError: If more is asked for than the machine carries, or what is no number of jobs.
     """
-    processes, wish = _number(asked, "processes_per_job"), _number(asked, "n_jobs")
-    if processes < 1 or (wish < 1 and wish != -1):
-        wrong = f"processes_per_job={processes}" if processes < 1 else f"n_jobs={wish}"
-        raise ValueError(f"hydra.launcher.{wrong}: must be at least 1")
+    for name, value in {"n_jobs": 1, "processes_per_job": 1, **asked}.items():
+        wrong = not isinstance(value, int) or (value < 1 and (name, value) != ("n_jobs", -1))
+        if name in ("n_jobs", "processes_per_job") and wrong:
+            raise ValueError(f"hydra.launcher.{name}={value}: must be a whole number, at least 1")
+    wish, processes = asked.get("n_jobs", 1), asked.get("processes_per_job", 1)
     if wish == 1 and processes == 1:
         return Slots()
     cores, gpus = available_cores(), _gpus(configs)
@@ -78,16 +80,6 @@ def fitted(asked: Mapping[str, object], configs: Sequence[Config], jobs: int) ->
     if (set_before := os.environ.get(THREADS, "")).isdigit():
         threads = min(threads, max(1, int(set_before)))
     return Slots(count, processes, threads, gpus)
-
-
-def _number(asked: Mapping[str, object], name: str) -> int:
-    value = asked.get(name)
-    if value is None:
-        return 1
-    try:
-        return int(str(value))
-    except ValueError as error:
-        raise ValueError(f"hydra.launcher.{name}={value}: must be a whole number") from error
 
 
 def available_cores() -> int:

@@ -1,9 +1,8 @@
 """What a search may choose for a key: Hydra's grammar, as a distribution of Optuna's."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 
 from trainer.config.overrides import parse
 
@@ -11,62 +10,40 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
-def distribution(key: str, text: str) -> "BaseDistribution":
-    """What Optuna draws a key from.
+def drawn_from(key: str, text: str) -> "tuple[BaseDistribution, list[str]]":
+    """What Optuna draws a key from, and what there is to be checked of it beforehand.
 
     Args:
         key: The key.
         text: `interval()`, `choice()` or `range()`, perhaps in `tag(log, ...)`, or values with
             commas between them.
 
+    Returns:
+        The distribution, a choice being a text as Hydra's grammar writes it; and each choice, or
+        both ends of an interval, as an override.
+
     Raises:
         ValueError: If it is none of these, or its logarithm cannot be taken.
     """
-    from optuna.distributions import (
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
+    from optuna import distributions  # takes a second
 
-    override = swept(key, text)
-    value = override.value()
-    log = "log" in getattr(value, "tags", ())
-    if isinstance(value, IntervalSweep):
-        low, high = value.start or 0, value.end or 0
-        if low > high or (log and low <= 0):
-            needed = "above 0 under log, and " if log else ""
-            raise ValueError(f"{key}={text}: its start must be {needed}at most its end")
-        if isinstance(low, int) and isinstance(high, int):
-            return IntDistribution(low, high, log=log)
-        return FloatDistribution(low, high, log=log)
-    if isinstance(value, RangeSweep):
-        numbers = sorted(float(number) for number in override.sweep_string_iterator())
-        if all(isinstance(n, int) for n in (value.start or 0, value.stop, value.step)):
-            step = abs(int(value.step))
-            return IntDistribution(int(numbers[0]), int(numbers[-1]), step=step)
-        return FloatDistribution(numbers[0], numbers[-1], step=abs(float(value.step)))
-    return CategoricalDistribution(list(override.sweep_string_iterator()))
-
-
-def swept(key: str, text: str) -> Override:
-    """What a key is drawn from, parsed.
-
-    Raises:
-        ValueError: If it is a single value.
-    """
     (override,) = parse([f"{key}={text}"])
     if not override.is_sweep_override():
         raise ValueError(f"{key}={text}: give it choice(), range() or interval()")
-    if getattr(override.value(), "shuffle", False):
-        raise ValueError(f"{key}={text}: a search has an order of its own; leave out shuffle()")
-    return override
-
-
-def ends(key: str, text: str) -> Iterator[str]:
-    """Each choice, or both ends of an interval, as an override."""
-    override = swept(key, text)
     value = override.value()
     if isinstance(value, IntervalSweep):
-        yield from (f"{key}={value.start}", f"{key}={value.end}")
-    else:
-        yield from (f"{key}={choice}" for choice in override.sweep_string_iterator())
+        ends, log = (value.start or 0, value.end or 0), "log" in value.tags
+        whole = all(isinstance(end, int) for end in ends)
+        kind = distributions.IntDistribution if whole else distributions.FloatDistribution
+        try:
+            drawn = kind(*ends, log=log)  # pyright: ignore[reportArgumentType]
+        except ValueError as error:
+            raise ValueError(f"{key}={text}: {error}") from error
+        return drawn, [f"{key}={end}" for end in ends]
+    choices = list(override.sweep_string_iterator())
+    checked = [f"{key}={choice}" for choice in choices]
+    if isinstance(value, RangeSweep) and all(choice.lstrip("-").isdigit() for choice in choices):
+        numbers = sorted(map(int, choices))
+        step = abs(int(value.step))
+        return distributions.IntDistribution(numbers[0], numbers[-1], step=step), checked
+    return distributions.CategoricalDistribution(choices), checked

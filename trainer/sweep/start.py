@@ -12,11 +12,11 @@ from trainer.cli.forked import start_server
 from trainer.config.overrides import given
 from trainer.storage import files, folders
 from trainer.sweep import launchers, sweep_file
+from trainer.sweep.jobs import Listed
 from trainer.sweep.plan import Planned, about_the_sweep, planned
 from trainer.sweep.processes import Processes
 from trainer.sweep.progress import Progress
 from trainer.sweep.slots import Slots, fitted
-from trainer.sweep.source import Listed, Source
 from trainer.training.start import check
 
 
@@ -26,17 +26,13 @@ class Sweep:
 
     Attributes:
         planned: What the command asks for.
-        overrides: The same, parsed.
         slots: How many jobs run at once, and with what.
         folder: Their common folder.
-        locks: Hold it.
     """
 
     planned: Planned
-    overrides: list[Override]
     slots: Slots
     folder: Path
-    locks: contextlib.ExitStack
 
 
 def begin(arguments: list[str], overrides: list[Override], locks: contextlib.ExitStack) -> Sweep:
@@ -66,12 +62,13 @@ def begin(arguments: list[str], overrides: list[Override], locks: contextlib.Exi
         sweep_file.check_same(found, wanted.plan, place)
         folder = place.resolve()
         locks.enter_context(files.locked(folder))
-        if found.search != wanted.plan.search:  # it has become longer or shorter
-            sweep_file.write(folder, wanted.plan)
+        new = found.n_trials != wanted.plan.n_trials
     else:
         folder = folders.reserve(place, "hydra.sweep.dir", explicit=explicit, locks=locks)
+        new = True
+    if new:
         sweep_file.write(folder, wanted.plan)
-    return Sweep(wanted, overrides, slots, folder, locks)
+    return Sweep(wanted, slots, folder)
 
 
 def carry_out(sweep: Sweep) -> int:
@@ -80,37 +77,21 @@ def carry_out(sweep: Sweep) -> int:
     Returns:
         The exit code: 0 if every job is done, 128 + n for signal n, else 1.
     """
-    source = _source(sweep)
-    plan = sweep.planned.plan
-    direction = plan.search.direction if plan.search is not None else None
+    wanted, direction = sweep.planned, sweep.planned.plan.direction
+    source = Listed(wanted.plan.jobs)
+    if wanted.search is not None and direction is not None:
+        from trainer.sweep.search import Search  # Optuna takes a second
+
+        shared = [str(one.input_line) for one in wanted.fixed if not about_the_sweep(one)]
+        source = Search(sweep.folder, shared, wanted.search, direction)
     progress = Progress(sweep.folder, source, sweep.slots.count, direction)
-    stopped = _runner(sweep, progress).run()
+    stopped = runner(sweep, progress).run()
     code = progress.sum_up()
     return code if stopped is None else 128 + stopped
 
 
-def _source(sweep: Sweep) -> Source:
-    """Where the jobs come from."""
-    wanted = sweep.planned
-    if wanted.search is None or wanted.plan.search is None:
-        return Listed(wanted.plan.jobs)
-    from trainer.sweep.search import Search  # Optuna takes a second
-
-    shared = [
-        str(override.input_line)
-        for override in sweep.overrides
-        if not override.is_sweep_override() and not about_the_sweep(override)
-    ]
-    return Search(sweep.folder, shared, wanted.search, wanted.plan.search.direction)
-
-
-def _runner(sweep: Sweep, progress: Progress) -> Processes | launchers.Launcher:
+def runner(sweep: Sweep, progress: Progress) -> Processes | launchers.Launcher:
     """What starts the jobs."""
-    wanted = sweep.planned
-    name = wanted.launcher
-    if name in launchers.OURS:
+    if sweep.planned.launcher in launchers.OURS:
         return Processes(progress, sweep.slots)
-    keys = [override.key_or_group for override in sweep.overrides]
-    arguments = [*wanted.fixed, *launchers.settings(name, keys)]
-    asked = wanted.first.hydra.sweeper.get("max_batch_size")
-    return launchers.Launcher(name, progress, arguments, launchers.batch(name, asked), sweep.locks)
+    return launchers.Launcher(sweep.planned, progress)

@@ -7,6 +7,7 @@ from trainer.cli import console
 from trainer.cli.words import percent
 from trainer.storage import run_folder
 from trainer.sweep.jobs import Job, state
+from trainer.sweep.search_options import GROUP
 from trainer.sweep.sweep_file import Plan
 
 HEAD = ("job", "state", "epoch", "result", "time", "overrides")
@@ -19,10 +20,11 @@ def table(folder: Path, plan: Plan) -> list[str]:
         ValueError: If the journal of a search cannot be read.
     """
     jobs = plan.jobs
-    if plan.search is not None:
+    if plan.direction is not None:
         from trainer.sweep.search import found_jobs  # Optuna takes a second
 
-        jobs = found_jobs(folder, plan.search.direction)
+        keys = [key for key in jobs[0].settings if key.startswith(f"{GROUP}.")]
+        jobs = found_jobs(folder, plan.direction, len(keys))
     return aligned([HEAD, *(_row(folder / job.folder, job) for job in jobs)])
 
 
@@ -31,7 +33,7 @@ def _row(place: Path, job: Job) -> tuple[str, ...]:
     row, seconds = run_folder.last_row(place), run_folder.seconds(place)
     return (
         str(job.number),
-        found.status if found.host is None else f"{found.status} on {found.host}",
+        found.status,
         f"{row['epoch']:.0f}" if row else "-",
         _result(row),
         console.duration(seconds) if seconds is not None else "-",
