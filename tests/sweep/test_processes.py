@@ -104,7 +104,7 @@ def test_a_sweep_holds_nothing_of_its_jobs(tmp_path: Path) -> None:
     process, sweep = Trainer(command, tmp_path), tmp_path / "sweep"
     seen: list[tuple[int, int]] = []
     for number in range(1, 6):
-        process.wait_for(f"] job {number} of 6 (seed={number})")
+        process.wait_for(f"run folder: {sweep / str(number)}\n")  # the sweep waits for it
         pid = process.process.pid
         files_, threads = (len(os.listdir(f"/proc/{pid}/{of}")) for of in ("fd", "task"))
         seen.append((files_, threads))

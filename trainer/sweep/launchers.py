@@ -47,9 +47,12 @@ NEEDED = {
     "hydra/launcher=submitit_slurm": (SUBMITIT, EXTRA),
     "hydra/launcher=joblib": (
         "hydra_plugins.hydra_joblib_launcher",
-        "pip install hydra-joblib-launcher",
+        "hydra-joblib-launcher: pip install hydra-joblib-launcher",
     ),
-    "hydra/launcher=ray": ("hydra_plugins.hydra_ray_launcher", "pip install hydra-ray-launcher"),
+    "hydra/launcher=ray": (
+        "hydra_plugins.hydra_ray_launcher",
+        "hydra-ray-launcher: pip install hydra-ray-launcher",
+    ),
 }
 # A run can be stopped and resumed at any step, so a job may be long and be requeued often.
 DEFAULTS = {
