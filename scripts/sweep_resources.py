@@ -1,67 +1,78 @@
-"""Runs many small jobs in one process and draws its memory, open files and time after each.
+"""Runs many small jobs in one sweep; draws the sweep's memory and open files, and each job's time.
 
 Usage: python scripts/sweep_resources.py [--jobs 100] [--output docs/results]
 """
 
 import argparse
+import datetime
 import json
 import os
+import re
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-from hydra.experimental.callback import Callback
 from matplotlib.figure import Figure
 
 from trainer.cli.plot import save
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = Path("/proc/self/statm")
+SMALL = ["data=synthetic", "epochs=1", "data.train_size=256"]
+ENDED = re.compile(r"^\[[#.]+\] job (\d+) of .*: done")
 
 
-class Probe(Callback):
-    """Measures the process after each job of a sweep."""
+def measure(jobs: int, place: Path) -> list[dict[str, float]]:
+    """A row per job of one sweep: the process that sweeps just behind it, and how long it took."""
+    arguments = ["-m", f"seed=range({jobs})", *SMALL, f"hydra.sweep.dir={place / 'sweep'}"]
+    sweep = subprocess.Popen(
+        [sys.executable, "-u", "-m", "trainer", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    rows: list[dict[str, float]] = []
+    before = time.perf_counter()
+    for line in sweep.stdout or ():
+        if ENDED.match(line):
+            now = time.perf_counter()
+            own = Path("/proc", str(sweep.pid))
+            pages = int((own / "statm").read_text().split()[1])
+            summary = json.loads((place / "sweep" / str(len(rows)) / "summary.json").read_text())
+            rows.append(
+                {
+                    "rss_mib": round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 2),
+                    "open_files": len(os.listdir(own / "fd")),
+                    "threads": len(os.listdir(own / "task")),
+                    "seconds": round(now - before, 3),
+                    "trained_seconds": summary["seconds"],
+                }
+            )
+            before = now
+    if sweep.wait():
+        raise ChildProcessError(f"the sweep left with {sweep.returncode}")
+    return rows
 
-    def __init__(self, output: str) -> None:
-        self.output = output
-        self.start = (time.perf_counter(), time.process_time())
 
-    def on_job_start(self, **settings: Any) -> None:
-        """Starts the clocks."""
-        self.start = (time.perf_counter(), time.process_time())
-
-    def on_job_end(self, **settings: Any) -> None:
-        """Writes a line."""
-        pages = int(PAGE.read_text().split()[1])
-        row = {
-            "rss_mib": round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 2),
-            "open_files": len(os.listdir("/proc/self/fd")),
-            "threads": len(os.listdir("/proc/self/task")),
-            "seconds": round(time.perf_counter() - self.start[0], 3),
-            "cpu_seconds": round(time.process_time() - self.start[1], 3),
-        }
-        with open(self.output, "a") as file:
-            file.write(json.dumps(row) + "\n")
-
-
-def measure(jobs: int, overrides: list[str]) -> list[dict[str, float]]:
-    """A row per job of one sweep in one process."""
-    with tempfile.TemporaryDirectory() as place:
-        rows = Path(place, "rows")
-        arguments = ["-m", f"seed=range({jobs})", *overrides, f"hydra.sweep.dir={place}/sweep"]
-        arguments += ["+hydra.callbacks.probe._target_=sweep_resources.Probe"]
-        arguments += [f"+hydra.callbacks.probe.output={rows}"]
-        path = os.pathsep.join([str(ROOT), str(ROOT / "scripts")])
+def alone(place: Path, runs: int = 5) -> list[dict[str, float]]:
+    """The same run as a command of its own, from its start to its end."""
+    rows: list[dict[str, float]] = []
+    for number in range(runs):
+        folder, begun = place / f"alone_{number}", time.perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "trainer", *arguments],
-            env={**os.environ, "PYTHONPATH": path},
+            [sys.executable, "-m", "trainer", *SMALL, f"seed={number}", f"hydra.run.dir={folder}"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             check=True,
         )
-        return [json.loads(line) for line in rows.read_text().splitlines()]
+        took = time.perf_counter() - begun
+        summary = json.loads((folder / "summary.json").read_text())
+        rows.append({"seconds": round(took, 3), "trained_seconds": summary["seconds"]})
+    return rows
 
 
 def main() -> int:
@@ -70,48 +81,68 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "results")
     flags = parser.parse_args()
-    rows = measure(flags.jobs, ["data=synthetic", "epochs=1", "data.train_size=256"])
+    with tempfile.TemporaryDirectory() as place:
+        rows, single = measure(flags.jobs, Path(place)), alone(Path(place))
     flags.output.mkdir(parents=True, exist_ok=True)
     (flags.output / "sweep_resources.json").write_text(json.dumps(rows, indent=0) + "\n")
     draw(rows, flags.output / "sweep_resources.png")
-    text = summary(rows)
+    text = summary(rows, single)
     (flags.output / "sweep_resources.md").write_text(text)
     print(text)
     tenth = max(1, len(rows) // 10)
-    last = rows[-tenth:]
-    settled = rows[tenth : 2 * tenth]
-    grown = mean(last, "rss_mib") > 1.02 * mean(settled, "rss_mib")
+    last, settled = rows[-tenth:], rows[tenth : 2 * tenth]
+    grown = median(last, "rss_mib") > 1.02 * median(settled, "rss_mib")
     return int(grown or last[-1]["open_files"] > settled[0]["open_files"])
 
 
-def mean(rows: list[dict[str, float]], key: str) -> float:
-    """The mean of a column."""
-    return sum(row[key] for row in rows) / len(rows)
+def median(rows: list[dict[str, float]], key: str) -> float:
+    """The median of a column."""
+    return statistics.median(row[key] for row in rows)
 
 
-def summary(rows: list[dict[str, float]]) -> str:
+def beyond(rows: list[dict[str, float]]) -> float:
+    """What a run takes beside its own training, in seconds: the median."""
+    return statistics.median(row["seconds"] - row["trained_seconds"] for row in rows)
+
+
+def machine() -> str:
+    """The processor, its cores, and what else was running."""
+    names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    load = os.getloadavg()[2]
+    return f"{os.cpu_count()} cores of {names[0] if names else 'a CPU'}, load {load:.1f} (15 min)"
+
+
+def summary(rows: list[dict[str, float]], single: list[dict[str, float]]) -> str:
     """What was measured, in a table."""
-    shown = [0, 1, 9, 24, 49, 74, 99]
+    import torch
+
+    words = " ".join(SMALL)
     lines = [
-        f"# {len(rows)} jobs in one process",
+        f"# {len(rows)} jobs of one sweep",
         "",
-        "`python -m trainer -m data=synthetic epochs=1 data.train_size=256 "
-        f"'seed=range({len(rows)})'`, measured after each job by `scripts/sweep_resources.py`:",
+        f"`python -m trainer -m {words} 'seed=range({len(rows)})'`: the process that sweeps, "
+        "measured after each job by `scripts/sweep_resources.py` "
+        f"({datetime.date.today()}, {machine()}, torch {torch.__version__}, n = {len(rows)}):",
         "",
         "![memory, open files and seconds](sweep_resources.png)",
         "",
-        "| job | resident memory (MiB) | open files | threads | seconds | CPU seconds |",
+        "| job | resident memory (MiB) | open files | threads | seconds | of them training |",
         "| ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for number in [n for n in shown if n < len(rows)]:
+    for number in [n for n in (0, 1, 9, 24, 49, 74, 99) if n < len(rows)]:
         row = rows[number]
         lines.append(
             f"| {number} | {row['rss_mib']:.0f} | {row['open_files']} | {row['threads']} "
-            f"| {row['seconds']:.2f} | {row['cpu_seconds']:.2f} |"
+            f"| {row['seconds']:.2f} | {row['trained_seconds']:.2f} |"
         )
-    rest = sorted(row["seconds"] for row in rows[1:])
-    lines += ["", f"After the first a job took {rest[len(rest) // 2]:.2f} s (median), at most "]
-    lines[-1] += f"{rest[-1]:.2f} s, and {mean(rows[1:], 'cpu_seconds'):.2f} CPU seconds (mean)."
+    rest = rows[1:]
+    lines += [
+        "",
+        f"After the first a job took {median(rest, 'seconds'):.2f} s (median), at most "
+        f"{max(row['seconds'] for row in rest):.2f} s; beside its own training "
+        f"{beyond(rest):.2f} s (median). The same run as a command of its own takes "
+        f"{beyond(single):.2f} s beside its training (median of {len(single)}).",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -7,26 +7,18 @@ if __name__ == "__main__":
 
 import contextlib
 import functools
-import os
-import random
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from trainer import __version__
-from trainer.cli import console
-from trainer.cli.command import FULL_ERROR, framed, leave, show
+from trainer.cli.command import framed, leave, show
 from trainer.cli.launch import Launch
 from trainer.config import help_text
 from trainer.config.choices import load_plugins, with_config_dir
-from trainer.config.fields import CONF, register
 from trainer.config.overrides import parse
 from trainer.config.quoting import quoted
-from trainer.sweep import launchers
 from trainer.sweep import start as sweep_start
-from trainer.sweep.progress import carry_out_sweep
 from trainer.sweep.start import Sweep
-from trainer.sweep.sweep_task import SweepTask
 from trainer.training import start as run_start
 from trainer.training.attempt import attempt
 from trainer.training.start import Resume, Start
@@ -69,22 +61,15 @@ def begin(arguments: Sequence[str], locks: contextlib.ExitStack) -> Start | Resu
     own = [quoted(a) for a in plain if a not in SWEEP_FLAGS]
     overrides = parse(own)
     load_plugins(overrides)
-    launchers.check_installed(overrides)
-    sweeps = len(own) < len(plain)
-    if sweeps and Launch.from_environment().processes > 1:
-        raise ValueError(
-            "-m: a sweep is not started by torchrun; hydra.launcher.processes_per_job=<n> starts "
-            "each of its jobs so"
-        )
-    begin_it = sweep_start.begin if sweeps else run_start.begin
+    begin_it = sweep_start.begin if len(own) < len(plain) else run_start.begin
     return begin_it(own, overrides, locks)
 
 
 def carry_out(plan: Start | Resume | Sweep, arguments: Sequence[str], peers: "Peers | None") -> int:
     """Runs what was asked for."""
-    command = ["python", "-m", "trainer", *arguments]
     if isinstance(plan, Sweep):
-        return through_hydra(plan, command)
+        return sweep_start.carry_out(plan)
+    command = ["python", "-m", "trainer", *arguments]
     resumed = plan.resumed if isinstance(plan, Resume) else None
     parent = plan.parent if isinstance(plan, Start) else None
     if isinstance(plan, Start):
@@ -94,33 +79,6 @@ def carry_out(plan: Start | Resume | Sweep, arguments: Sequence[str], peers: "Pe
 
         share(plan.config, plan.folder, resumed, parent, peers)
     return attempt(plan.config, plan.folder, resumed, command, peers, parent).code
-
-
-def through_hydra(plan: Sweep, command: list[str]) -> int:
-    """Lets Hydra go from job to job of a sweep."""
-    # Hydra would print an error of its own (a full disk, say) with a traceback, and leave.
-    before, os.environ[FULL_ERROR] = os.environ.get(FULL_ERROR), "1"
-    try:
-        task = SweepTask(plan.folder, tuple(command), plan.launch, plan.searched)
-        arguments = [*plan.arguments, "-m"]
-        random.seed(0)  # Optuna draws the order of a grid from it
-        return carry_out_sweep(plan.folder, plan.launch, lambda: hydra_run(task, arguments))
-    except OSError as error:  # a run's own errors have become exit codes
-        reason = f"Hydra's record of the run cannot be written: {console.one_line(error)}"
-        raise OSError(error.errno, reason) from error
-    finally:
-        os.environ.pop(FULL_ERROR)
-        if before is not None:
-            os.environ[FULL_ERROR] = before
-
-
-def hydra_run(task: Callable[..., float | None], arguments: Sequence[str]) -> None:
-    """Hydra's whole way: it composes, writes its record, and calls the task, for each job."""
-    import hydra
-
-    register()
-    sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
 
 
 def run() -> None:

@@ -11,10 +11,9 @@ import torch
 
 from trainer.cli.launch import Launch
 from trainer.config.overrides import compose_run
-from trainer.training.device import choose_device
 from trainer.training.peers import ALONE, Peers
 from trainer.training.preparation import prepare
-from trainer.training.rendezvous import Rendezvous
+from trainer.training.processes import joined
 
 
 def main() -> None:
@@ -25,8 +24,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         peers = ALONE
         if launch.processes > 1:
-            device = choose_device(config.device, launch)
-            peers = stack.enter_context(Rendezvous(launch).joined(device, 0))
+            peers = stack.enter_context(joined(launch))
         times = timed(config, task, peers)
         if peers.leads:
             Path(task["out"]).write_text(json.dumps(times))

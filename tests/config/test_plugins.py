@@ -182,7 +182,7 @@ def test_a_plugin_that_is_not_named_again_is_not_imported(project: Project, trai
 
 
 def test_a_sweep_gives_its_jobs_plugins_and_paths(project: Project) -> None:
-    sweep = ["hydra.sweep.dir=sweep", "epochs=1", "model.width=2,3", "hydra/launcher=joblib"]
+    sweep = ["hydra.sweep.dir=sweep", "epochs=1", "model.width=2,3", "hydra.launcher.n_jobs=-1"]
     out = project.run("-m", *MINE, *sweep)
     assert "2 of 2 jobs done" in out
 

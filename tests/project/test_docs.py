@@ -34,7 +34,9 @@ from trainer.config.quoting import quoted
 from trainer.inference.arguments import use_values
 from trainer.inference.which_checkpoint import resolve
 from trainer.schedules.options import OPTIONS
-from trainer.sweep import __main__, launchers, searches
+from trainer.sweep import __main__, launchers
+from trainer.sweep.dry_run import shown
+from trainer.sweep.plan import planned
 from trainer.training.start import Resume
 
 COMMANDS = pages.commands()
@@ -131,9 +133,7 @@ def check_training(words: list[str]) -> None:
         assert composed.init is None or Path(composed.init).exists()
         return
     skip_unless_installed(overrides)
-    if searches.find(overrides) is None:
-        for job in jobs(overrides):
-            compose_run(job).config.resolve_schedule()
+    planned([], overrides)
 
 
 def skip_unless_installed(overrides: list[Override]) -> None:
@@ -185,6 +185,9 @@ def check_module(module: str, words: list[str]) -> None:
         assert words[0] in ("inspect", "diff", "verify")
         assert len(words) == 1 or checkpoints.main(words) == 0
     elif module == "trainer.sweep":
+        if words[0] == "plan":
+            assert "nothing was run" in shown([*words[1:], *TINY])[-1]
+            return
         assert __main__.main(["status", *words[1:]]) == 0
         assert words[0] in ("status", "retry")
     elif module == "trainer.report":
@@ -271,7 +274,7 @@ def smaller(words: list[str]) -> list[str]:
     size = "2560" if "data.train_size=2560" in words else "60"
     more += [f"data.train_images={size}", "data.test_images=20"]
     more += [] if "--kills" in words and size != "60" else ["batch_size=20"]
-    return more + ["hydra.sweeper.n_trials=2"] * ("search=lr" in words)
+    return more + ["search.n_trials=2"] * ("search=lr" in words)
 
 
 @pytest.mark.slow

@@ -136,12 +136,6 @@ def test_a_loss_that_is_not_finite_ends_all_processes_with_one_line(tmp_path: Pa
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
 
 
-def test_a_sweep_is_not_started_by_a_launcher(tmp_path: Path) -> None:
-    said = team([*RUN, "-m", "seed=0,1", "hydra.sweep.dir=sweep"], tmp_path, 2, expect=2)
-    assert said.count("error:") == 1
-    assert "hydra.launcher.processes_per_job=<n> starts each of its jobs" in said
-
-
 def test_the_others_need_neither_arguments_nor_the_folder(tmp_path: Path) -> None:
     """What the first process shares is enough: the others run in a folder of their own."""
     (tmp_path / "elsewhere").mkdir()
@@ -160,6 +154,17 @@ def test_the_others_need_neither_arguments_nor_the_folder(tmp_path: Path) -> Non
 def test_help_and_a_mistake_end_all_processes_alike(tmp_path: Path) -> None:
     assert team(["--help"], tmp_path, 2).count("Trains a network on CIFAR-10") == 1
     assert team(["nonsense"], tmp_path, 2, expect=2).count("error:") == 1
+
+
+@SLOW
+def test_each_job_of_a_sweep_is_trained_by_all_its_processes(tmp_path: Path) -> None:
+    sweep = ["-m", "scheduler=steplr,constant", "hydra.sweep.dir=sweep"]
+    two = "hydra.launcher.processes_per_job=2"
+    assert "2 of 2 jobs done" in train([*RUN, *sweep, two], tmp_path).out
+    team([*RUN, "scheduler=constant", *in_folder("alone")], tmp_path, 2)
+    assert_equal_runs(tmp_path / "alone", tmp_path / "sweep" / "1")
+    refused = team([*RUN, *sweep], tmp_path, 2, expect=2)
+    assert "leave out torchrun, hydra.launcher.processes_per_job=N" in refused
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,6 @@ def _taken(folder: Path) -> str | None:
     if run_folder.belongs_to_a_run(folder):
         command = run_folder.resume_command(folder)
         return f"belongs to another run; {command} goes on with it, another folder starts a new one"
-    if found := [name for name in run_folder.RESULTS if (folder / name).exists()]:
+    if found := run_folder.results(folder):
         return f"holds {', '.join(found)}, which a run would overwrite; choose another folder"
     return None

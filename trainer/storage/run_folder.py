@@ -75,6 +75,13 @@ def belongs_to_a_run(folder: Path) -> bool:
     return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
 
 
+def results(folder: Path) -> list[str]:
+    """What a run has left in a folder; a place that was only named for its event files is none."""
+    there = [name for name in RESULTS if (folder / name).exists()]
+    events = [path.name for path in (folder / TENSORBOARD).rglob("*") if path.is_file()]
+    return [name for name in there if name != TENSORBOARD or events != [MARK]]
+
+
 def run_of(checkpoint: Path) -> Path | None:
     """The run folder that a checkpoint lies in; None: it lies outside of one."""
     inside = checkpoint.absolute().parent

@@ -1,29 +1,26 @@
-"""`python -m trainer.sweep`: how far a sweep is, and running what failed or is missing."""
+"""`python -m trainer.sweep`: how far a sweep is, what is left of it, and what one would cost."""
 
 from trainer.cli import signals
-from trainer.cli.words import percent
 
 if __name__ == "__main__":
     signals.end_at_once()  # until a run takes them over
 
 import os
 import shlex
-import socket
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from trainer.cli import console
 from trainer.cli.command import Parser, framed, leave, show
-from trainer.storage import files, run_folder
-from trainer.sweep import job_ledger
+from trainer.sweep import sweep_file
+from trainer.sweep.sweep_file import Plan
 
 PACKAGE = Path(__file__).resolve().parent.parent
 EXAMPLES = """\
 examples:
   python -m trainer.sweep status outputs/sweeps/2026-11-21_10-00-00
-  python -m trainer.sweep retry outputs/sweeps/2026-11-21_10-00-00"""
+  python -m trainer.sweep retry outputs/sweeps/2026-11-21_10-00-00
+  python -m trainer.sweep plan scheduler=steplr,cosine seed=0,1,2"""
 
 
 @framed
@@ -31,81 +28,52 @@ def main(arguments: list[str]) -> int:
     """Prints or runs what was asked for; returns the exit code."""
     parser = Parser(
         "sweep",
-        "status|retry FOLDER",
+        "status|retry FOLDER   or   plan key=value...",
         "Shows a sweep's jobs, or runs those that are not done: a stopped one goes on exactly "
-        "where it was.",
+        "where it was. plan shows the jobs of a sweep, their steps and about how long they take, "
+        "and runs nothing.",
         EXAMPLES,
     )
+    if arguments[:1] == ["plan"] and not {"-h", "--help"} & {*arguments}:
+        from trainer.sweep.dry_run import shown
+
+        return show("\n".join(shown([a for a in arguments[1:] if a not in ("-m", "--multirun")])))
     match parser.read(arguments).flags.words:
         case [("status" | "retry") as command, folder]:
             place = Path(folder)
         case _:
-            raise ValueError("name status or retry, and one sweep's folder; --help shows the usage")
-    ledger = job_ledger.read(place)
-    if ledger is None:
-        raise ValueError(f"{place}: is no sweep's folder: it holds no {job_ledger.FILE}")
+            raise ValueError(
+                "name status or retry, and one sweep's folder, or plan and what a sweep would get; "
+                "--help shows the usage"
+            )
+    plan = sweep_file.read(place)
+    if plan is None:
+        raise ValueError(f"{place}: is no sweep's folder: it holds no {sweep_file.FILE}")
     if command == "retry":
-        _retry(place.resolve(), ledger)
-    return show("\n".join(table(place, ledger)))
+        _retry(place.resolve(), plan)
+    from trainer.sweep.table import table
+
+    return show("\n".join(table(place, plan)))
 
 
-def _retry(folder: Path, ledger: job_ledger.Ledger) -> NoReturn:
+def _retry(folder: Path, plan: Plan) -> NoReturn:
     """Gives the sweep's command again, in this process, where its relative paths begin.
 
     Raises:
         ValueError: If that place has gone.
     """
     place = f"hydra.sweep.dir={folder}"
-    if ledger.cwd is not None and not Path(ledger.cwd).is_dir():
+    if not Path(plan.cwd).is_dir():
         raise ValueError(
-            f"{folder / job_ledger.FILE}: was begun in {ledger.cwd}, which is no folder here; "
+            f"{folder / sweep_file.FILE}: was begun in {plan.cwd}, which is no folder here; "
             "where its relative paths hold, give its command again: python -m trainer -m "
-            f"{shlex.join([*ledger.arguments, place])}"
+            f"{shlex.join([*plan.arguments, place])}"
         )
     paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    os.chdir(ledger.cwd or ".")
-    command = [sys.executable, "-m", "trainer", "-m", *ledger.arguments, place]
+    os.chdir(plan.cwd)
+    command = [sys.executable, "-m", "trainer", "-m", *plan.arguments, place]
     os.execve(sys.executable, command, environment)
-
-
-def table(folder: Path, ledger: job_ledger.Ledger) -> list[str]:
-    """A line per job: number, state, epoch, accuracy or loss, time, overrides."""
-    rows = [("job", "state", "epoch", "result", "time", "overrides")]
-    for job in ledger.jobs:
-        place = folder / (job.folder or str(job.number))
-        state = job.status
-        if state == "running" and job.host not in (None, socket.gethostname()):
-            state = f"running on {job.host}"  # its lock cannot be asked from here
-        elif state == "running" and not files.in_use(place):
-            state = "interrupted"
-        row = run_folder.last_row(place)
-        seconds = run_folder.seconds(place)
-        rows.append(
-            (
-                str(job.number),
-                state,
-                f"{row['epoch']:.0f}" if row else "-",
-                _result(row),
-                console.duration(seconds) if seconds is not None else "-",
-                " ".join(job.overrides) + (f"  ({job.error})" if job.error else ""),
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return [
-        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[5]])
-        for row in rows
-    ]
-
-
-def _result(row: Mapping[str, float]) -> str:
-    """The last accuracy; the loss of what has none."""
-    for split in ("val", "test"):
-        if (accuracy := row.get(f"{split}/accuracy")) is not None:
-            return percent(accuracy)
-        if (loss := row.get(f"{split}/loss")) is not None:
-            return f"loss {loss:.4g}"
-    return "-"
 
 
 if __name__ == "__main__":

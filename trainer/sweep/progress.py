@@ -1,161 +1,126 @@
-"""The process of a sweep whose jobs run in others: says how they fare, and hands signals on."""
+"""What a sweep says: a line as a job begins and ends, how far it is, and what it came to."""
 
-import contextlib
-import logging
-import os
-import signal
-import socket
 import sys
-import threading
-import traceback
-from collections.abc import Callable
+import time
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
+
+from omegaconf import OmegaConf
 
 from trainer.cli import console
-from trainer.cli.command import TRACEBACKS
-from trainer.sweep import job_ledger, sweep_jobs
-from trainer.sweep.job_ledger import Ledger
-from trainer.sweep.launchers import LOCAL, JobLaunch
-from trainer.sweep.same_sweep import NotStarted
-from trainer.sweep.sweep_task import SweepStopped
+from trainer.storage import files
+from trainer.sweep.jobs import Job, Listed, State, state
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
-PAUSE = 0.2  # seconds between two looks
+if TYPE_CHECKING:
+    from trainer.sweep.search import Search
+
+WIDTH = 20  # of the bar
+RESULTS = "optimization_results.yaml"
 
 
-def carry_out_sweep(sweep: Path, launch: JobLaunch, jobs: Callable[[], None]) -> int:
-    """Runs the jobs of a sweep, and says what they came to.
+class Progress:
+    """How far a sweep is.
 
     Args:
         sweep: Its folder.
-        launch: How the jobs are started.
-        jobs: Has Hydra start them all, and wait for them.
-
-    Returns:
-        The exit code: 0 if every job is done, 128 + n for signal n, else 1.
-
-    Raises:
-        OSError: If Hydra's record cannot be written.
-    """
-    stopped: int | None = None
-    failed = False
-    watch = SweepWatch(sweep) if launch.launcher in LOCAL else contextlib.nullcontext()
-    if launch.threads is not None:
-        threads = "a thread" if launch.threads == 1 else f"{launch.threads} threads"
-        each = f"{threads} each" + (f", on {len(launch.gpus)} GPUs" if launch.gpus else "")
-        console.say(f"{launch.launcher}: {launch.at_once} jobs at once, {each}", sys.stdout)
-    for part in ("storages", "study"):  # Optuna's own lines: a study that has no name
-        logging.getLogger(f"optuna.{part}").setLevel(logging.WARNING)
-    with watch as watch_of:
-        try:
-            jobs()
-        except SweepStopped as error:
-            stopped = error.code
-        except OSError:
-            raise
-        except (Exception, NotStarted) as error:  # a launcher's or a sweeper's own
-            failed = watch_of is None or watch_of.signal is None
-            if failed and TRACEBACKS:
-                traceback.print_exception(error)
-            if failed:
-                whose = "" if isinstance(error, NotStarted) else f"{launch.launcher}: "
-                console.say(f"trainer: error: {whose}{console.one_line(error)}", sys.stderr)
-    if watch_of is not None and watch_of.signal is not None:
-        stopped = 128 + watch_of.signal
-    code = sweep_jobs.sum_up(sweep)
-    return stopped or code or int(failed)
-
-
-class SweepWatch:
-    """Watches a sweep for as long as it is entered.
-
-    SIGINT and SIGTERM are blocked here, which the processes that are started from here inherit: a
-    Ctrl-C reaches jobs through this one only, and each of them saves a checkpoint.
-
-    Args:
-        sweep: The sweep's folder.
-
-    Attributes:
-        signal: The first signal that came.
+        source: Its jobs.
+        at_once: How many run side by side.
+        direction: `maximize` or `minimize`: a search's; None: none is named the best.
     """
 
-    def __init__(self, sweep: Path) -> None:
+    def __init__(
+        self, sweep: Path, source: "Listed | Search", at_once: int = 1, direction: str | None = None
+    ) -> None:
         self.sweep = sweep
-        self.signal: int | None = None
-        self._received: list[int] = []
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._seen: dict[int, str] = {}
-        self._before = [signal.getsignal(number) for number in STOPPING]
+        self.source = source
+        self.at_once = at_once
+        self.direction = direction
+        self.ended: dict[int, State] = {}
+        self._begun: dict[int, float] = {}
+        self._took: list[float] = []
 
-    def __enter__(self) -> "SweepWatch":
-        """Starts watching."""
-        if (ledger := job_ledger.read(self.sweep)) is not None:
-            self._seen = {job.number: job.status for job in ledger.jobs}
-        for number in STOPPING:  # a library's thread does not block them
-            signal.signal(number, self._receive)
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-        self._thread.start()
-        return self
+    def title(self, job: Job) -> str:
+        """Which job it is, and what sets it apart."""
+        words = " ".join(job.overrides)
+        return f"job {job.number} of {self.source.total}" + (f" ({words})" if words else "")
 
-    def __exit__(self, *error: object) -> None:
-        """Ends it; what happened last has been printed."""
-        self._end.set()
-        self._thread.join()
-        self._look()
-        for number, handler in zip(STOPPING, self._before, strict=True):
-            signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    def head(self, job: Job) -> str:
+        """The bar, the job, and the time that is left, by the jobs so far."""
+        over = sum(found.status in ("done", "failed") for found in self.ended.values())
+        filled = WIDTH * over // self.source.total
+        line = f"[{'#' * filled}{'.' * (WIDTH - filled)}] {self.title(job)}"
+        if self._took and over < self.source.total:
+            left = sum(self._took) / len(self._took) * (self.source.total - over)
+            line += f", about {console.duration(left / self.at_once)} left"
+        return line
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self._received.append(number)
+    def skip(self, job: Job) -> None:
+        """A job is done, and was before."""
+        self.ended[job.number] = state(self.sweep / job.folder)
+        self.source.tell(job, self.ended[job.number])
+        console.say(f"{self.title(job)}: done before", sys.stdout)
 
-    def _watch(self) -> None:
-        while not self._end.wait(PAUSE):
-            for number in signal.sigpending() & set(STOPPING):
-                self._received.append(signal.sigwait({number}))
-            while self._received:
-                self._stop(self._received.pop(0))
-            self._look()
+    def begin(self, job: Job) -> None:
+        """A job begins."""
+        self._begun[job.number] = time.monotonic()
+        console.say(self.head(job), sys.stdout)
 
-    def _stop(self, number: int) -> None:
-        """No further job starts; those that run save. A second Ctrl-C does not wait for that."""
-        again = self.signal is not None
-        self.signal = self.signal or number
-        with job_ledger.changing(self.sweep) as ledger:
-            ledger.stop = self.signal
-            running = _here(ledger)
-        name = signal.Signals(number).name
-        at_once = again and number == signal.SIGINT
-        what = "leave at once" if at_once else "save and stop"
-        console.say(f"{name}: the jobs that run ({len(running)}) {what}", sys.stderr)
-        for pid in running:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT if at_once else signal.SIGTERM)
+    def end(self, job: Job, ended: State) -> None:
+        """A job has ended."""
+        self.ended[job.number] = ended
+        self.source.tell(job, ended)
+        begun, now = self._begun.get(job.number), time.monotonic()
+        if ended.status == "done" and begun is not None:
+            self._took.append(now - begun)
+        text = f"{self.head(job)}: {ended.status}"
+        if ended.status == "done" and ended.value is not None:
+            text += f", best {ended.value:.4f}"
+            text += f", {console.duration(now - begun)}" if begun is not None else ""
+        console.say(text if ended.error is None else f"{text}: {ended.error}", sys.stdout)
 
-    def _look(self) -> None:
-        """Says which jobs have begun and ended since the last look."""
+    def sum_up(self) -> int:
+        """Prints what the sweep came to; returns its exit code: 1 unless every job is done."""
+        pairs = [
+            (job, self.ended.get(job.number) or state(self.sweep / job.folder))
+            for job in self.source.jobs
+        ]
+        done = [(job, found) for job, found in pairs if found.status == "done"]
+        if self.direction is not None:
+            self._say_best(done)
+        total = self.source.total
+        console.say(f"sweep: {len(done)} of {total} jobs done; {self.sweep}", sys.stdout)
+        for job, found in pairs:
+            if found.status != "done":
+                line = f"  {found.status}: job {job.number} ({' '.join(job.overrides)})"
+                line += f": {found.error}" if found.error else ""
+                console.say(line, sys.stdout)
+        if done:
+            self._report()
+        if len(done) == total:
+            return 0
+        retry = f"  python -m trainer.sweep retry {self.sweep}   runs what is not done"
+        console.say(retry, sys.stdout)
+        return 1
+
+    def _say_best(self, done: list[tuple[Job, State]]) -> None:
+        """Names the job with the best value, and writes it down as Hydra's searches do."""
+        values = [(found.value, job) for job, found in done if found.value is not None]
+        if values:
+            choose = min if self.direction == "minimize" else max
+            value, job = choose(values, key=lambda pair: pair[0])
+            console.say(f"best: {self.title(job)}: {value:g}", sys.stdout)
+            params = dict(override.split("=", 1) for override in job.overrides)
+            found = {"name": "optuna", "best_params": params, "best_value": value}
+            files.write_text(self.sweep / RESULTS, OmegaConf.to_yaml(OmegaConf.create(found)))
+
+    def _report(self) -> None:
+        """Compares what is there; a report that cannot be made fails no sweep."""
+        from trainer.report.screen import lines  # matplotlib takes half a second
+        from trainer.report.write import report
+
         try:
-            ledger = job_ledger.read(self.sweep)
-        except (OSError, ValueError):
+            written = report([self.sweep])
+        except (ValueError, OSError) as error:
+            console.say(f"warning: no report: {console.one_line(error)}", sys.stderr)
             return
-        for job in ledger.jobs if ledger is not None else []:
-            if ledger is not None and self._seen.get(job.number, "waiting") != job.status:
-                self._seen[job.number] = job.status
-                console.say(_line(ledger, job), sys.stdout)
-
-
-def _here(ledger: Ledger) -> list[int]:
-    """The processes on this machine that are at a job."""
-    host = socket.gethostname()
-    jobs = [job for job in ledger.jobs if job.status == "running" and job.host == host]
-    return [job.pid for job in jobs if job.pid is not None]
-
-
-def _line(ledger: Ledger, job: job_ledger.Job) -> str:
-    text = f"{sweep_jobs.head(ledger, job.number)}: {job.status}"
-    if job.status == "done" and job.value is not None and job.seconds is not None:
-        return f"{text}, best {job.value:.4f}, {console.duration(job.seconds)}"
-    return f"{text}: {job.error}" if job.error else text
+        console.say("\n" + "\n".join(lines(written)), sys.stdout)

@@ -43,7 +43,7 @@ def together(launch: Launch, arguments: list[str], answer: Answer) -> int:
     """
     code = 1
     try:
-        with _joined(launch) as peers:
+        with joined(launch) as peers:
             if not peers.leads:
                 return _follow(peers)
             code = answer(_restarted(arguments, peers), peers)
@@ -113,8 +113,11 @@ def _restarted(arguments: list[str], peers: Peers) -> list[str]:
 
 
 @contextlib.contextmanager
-def _joined(launch: Launch) -> Generator[Peers]:
+def joined(launch: Launch) -> Generator[Peers]:
     """Connects all processes.
+
+    Args:
+        launch: Which of them this is.
 
     Raises:
         PeerEnded: If another one ended meanwhile.
