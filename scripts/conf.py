@@ -36,6 +36,7 @@ defaults:
   - scheduler: warmup_cosine
   - experiment: null
   - search: null
+  - override hydra/launcher: processes
   - override hydra/job_logging: none
   - override hydra/hydra_logging: none
 """

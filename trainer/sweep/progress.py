@@ -115,12 +115,11 @@ class Progress:
 
     def _report(self) -> None:
         """Compares what is there; a report that cannot be made fails no sweep."""
-        from trainer.report.screen import lines  # matplotlib takes half a second
-        from trainer.report.write import report
+        from trainer.report.write import report  # matplotlib takes half a second
 
         try:
             written = report([self.sweep])
         except (ValueError, OSError) as error:
             console.say(f"warning: no report: {console.one_line(error)}", sys.stderr)
             return
-        console.say("\n" + "\n".join(lines(written)), sys.stdout)
+        console.say("\n" + "\n".join(written.lines()), sys.stdout)
