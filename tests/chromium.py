@@ -189,19 +189,13 @@ class Tab:
 @contextlib.contextmanager
 def tab(folder: Path) -> Generator[Tab]:
     """A browser of its own, with a new, empty profile."""
-    theirs, ours = os.pipe(), os.pipe()  # it reads from 3 and writes to 4
-
-    def connect() -> None:
-        os.dup2(os.dup(theirs[0]), 103)
-        os.dup2(ours[1], 104)
-        os.dup2(103, 3)
-        os.dup2(104, 4)
-
+    theirs, ours = os.pipe(), os.pipe()
+    # It reads commands from descriptor 3 and answers into 4.
+    shell = ["sh", "-c", f'exec "$@" 3</dev/fd/{theirs[0]} 4>/dev/fd/{ours[1]}', "sh"]
     command = [find(), *FLAGS, "--remote-debugging-pipe", f"--user-data-dir={folder / 'profile'}"]
     process = subprocess.Popen(
-        command,
-        preexec_fn=connect,
-        close_fds=False,
+        [*shell, *command],
+        pass_fds=(theirs[0], ours[1]),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

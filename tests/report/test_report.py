@@ -222,12 +222,12 @@ def test_a_search_has_its_trials_and_what_mattered(tmp_path: Path) -> None:
 
 def test_importance_is_kelleys_and_knows_its_limits(tmp_path: Path) -> None:
     result = read(write_search(tmp_path / "s", trials=12))
-    runs = sorted(result.runs, key=lambda run: run.final or 0)
-    ranks = {run.place: rank for rank, run in enumerate(runs, 1)}
-    sizes = {n: [ranks[r.place] for r in runs if r.settings["batch_size"] == n] for n in (64, 128)}
-    h = stats.kruskal(*sizes.values()).statistic  # (n - 1) eta squared on ranks
-    expected = max(0.0, 1 - (1 - h / 11) * 11 / 10)
-    assert search.importances(result)["batch_size"] == pytest.approx(expected, abs=1e-12)
+    runs = sorted(result.runs, key=lambda run: run.settings["optimizer.lr"])
+    ranges = [[run.final for run in runs[n : n + 3]] for n in range(0, 12, 3)]
+    h = stats.kruskal(*ranges).statistic  # (n - 1) eta squared on ranks
+    expected = 1 - (1 - h / 11) * 11 / 8
+    assert 0.5 < expected < 0.99
+    assert search.importances(result)["optimizer.lr"] == pytest.approx(expected)
     assert search.importances(read(write_search(tmp_path / "few", trials=2))) == {}
 
 

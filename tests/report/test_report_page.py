@@ -129,6 +129,7 @@ def test_every_run_links_to_its_folder_and_shows_its_command(page: Path) -> None
     links = [a["href"] or "" for a in Elements(page.read_text()).of("a")]
     folders = {(page.parent / unquote(link)).resolve() for link in links}
     assert len(folders) == 40
+    assert all(link.startswith("../") for link in links)  # so that the sweep can be moved
     assert all((folder / "summary.json").exists() for folder in folders)
     command = shlex.join(["python", "-m", "trainer", "optimizer.lr=0.01", "name=X"])[:-1]
     assert page.read_text().count(f"<code>{command}".replace("name=", "")) == 3
@@ -200,7 +201,7 @@ def test_hovering_shows_the_value_of_a_point(tab: chromium.Tab, page: Path) -> N
     tab.mouse("mouseMoved", *point)
     tab.wait(f"{chart('final')}.querySelector('.hovertext')")
     text = tab.run(f"{chart('final')}.querySelector('.hovertext').textContent")
-    assert re.search(r"seed [012]: 8[78]\.\d", text)
+    assert re.search(r"seed [012]: 8[78]", text)
     assert "<script>document" in text
 
 
