@@ -78,6 +78,7 @@ def filled(line: str) -> str:
         ("<checkpoint>", "outputs/2026-11-21/10-00-00/checkpoints/last.pt"),
         ("outputs/.../", "outputs/2026-11-21/10-00-00/"),
         ("[--tensors]", "--tensors"),
+        ("trainer key=value", "trainer epochs=3"),
     ):
         line = line.replace(short, whole)
     return re.sub(r"\s+", " ", line.removesuffix(" ..."))

@@ -240,8 +240,8 @@ def test_writing_is_timed_with_and_without(setting: Setting) -> None:
     commits = {row["name"]: row["median_ms"] for row in result["tables"]["commits"]}
     ratio = commits["checkpoint, epoch 1"] / commits["bare write + fsync"]
     assert result["figures"][0]["value"] == pytest.approx(ratio)
-    assert not (setting.folder / "bare" / "metrics.jsonl").read_text()
-    assert len((setting.folder / "all" / "metrics.jsonl").read_text().splitlines()) == 3
+    assert not (setting.folder / "Unsaved" / "metrics.jsonl").read_text()
+    assert len((setting.folder / "Everything" / "metrics.jsonl").read_text().splitlines()) == 3
 
 
 def test_scaling_has_a_row_for_each_size(setting: Setting) -> None:
