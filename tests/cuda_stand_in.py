@@ -21,6 +21,7 @@ import trainer.optimizers.build
 import trainer.training.build
 import trainer.training.device
 import trainer.training.run
+from trainer.training.capture import Capture
 
 # Their results, or the size of their results, are read by the host.
 WAITS = ("_local_scalar_dense", "equal", "nonzero", "masked_select", "bincount", "_unique",
@@ -165,12 +166,14 @@ class StandIn:
         graphs: All that were captured.
         stream: The one in force.
         spoilt: Whether a failed capture has left the random generator unusable.
+        failed: Whether one has failed: before torch 2.13 the next one in the process asserts.
         sync_debug_mode: 2: waiting is an error.
     """
 
     graphs: list[Graph] = field(default_factory=list)
     stream: Stream = field(default_factory=Stream)
     spoilt: bool = False
+    failed: bool = False
     sync_debug_mode: int = 0
     _watch: Watch | None = None
 
@@ -185,18 +188,23 @@ class StandIn:
     @contextlib.contextmanager
     def graph(self, graph: Graph, pool: Any, stream: Stream, **_: Any) -> Generator[None]:
         """Like torch's, a failed one leaves its stream in force and speaks of something else."""
+        assert not self.failed, "INTERNAL ASSERT FAILED: captures_underway.empty()"
         before, self.stream = self.stream, stream
         recording = Recording()
         try:
             with recording:
                 yield
         except Exception:
-            self.spoilt = True
+            self.spoilt = self.failed = True
             raise torch.AcceleratorError(INVALIDATED)  # noqa: B904  # its cause is a context only
         finally:
             recording.undo()
         self.stream, graph.calls = before, recording.calls
         self.graphs.append(graph)
+
+    def new_process(self) -> None:
+        """Forgets that a capture has failed."""
+        self.failed = Capture.failed = False
 
     def set_sync_debug_mode(self, mode: int | str) -> None:
         self.sync_debug_mode = {"default": 0, "warn": 1, "error": 2}.get(mode, mode)  # type: ignore
@@ -234,6 +242,7 @@ def standing_in() -> Generator[StandIn]:
     """Runs with `device=cpu` take the engine that they would take on CUDA, LRs in tensors."""
     here = StandIn()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Capture, "failed", False)
         for name, value in {
             "CUDAGraph": Graph,
             "Stream": Stream,

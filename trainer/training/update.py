@@ -1,6 +1,7 @@
 """One step, written once."""
 
 import contextlib
+import functools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -126,6 +127,8 @@ class Update:
         self.objective: Objective = objective or Classification()
         self.average = average
         self.processes = processes
+        # What a backward pass begins with, once made instead of at every step.
+        self._one = torch.ones((), device=next(model.parameters()).device)
 
     def __call__(self, images: torch.Tensor, labels: Targets, sums: EpochSums) -> None:
         """Trains on one batch.
@@ -136,7 +139,7 @@ class Update:
             sums: Gets the batch's loss, its score and whether it was skipped.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=images.device)
+        losses = list[torch.Tensor]()
         micro = -(-len(labels) // self.accumulate)
         parts = list(zip(images.split(micro), labels.split(micro), strict=True))
         for number, (some_images, some_labels) in enumerate(parts, 1):
@@ -146,8 +149,8 @@ class Update:
                 loss = self.objective.loss(logits.float(), some_labels)
                 if self.accumulate > 1:  # the mean over the batch, however large the last part
                     loss = loss * (len(some_labels) / len(labels))
-                self.scaler.scale(loss).backward()
-            total = total + loss.detach()
+                loss.backward(self.scaler.scale(self._one))  # the gradients of the scaled loss
+            losses.append(loss.detach())
             sums.score += self.objective.score(logits.detach(), some_labels)
         if self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)  # clip what the optimizer will see
@@ -155,6 +158,7 @@ class Update:
         self._step(sums)
         if self.average is not None:
             self.average.update()
+        total = functools.reduce(torch.add, losses)
         sums.add(total / self.processes if self.processes > 1 else total)
 
     def _exchange(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
