@@ -127,8 +127,6 @@ class Update:
         self.objective: Objective = objective or Classification()
         self.average = average
         self.processes = processes
-        # What a backward pass begins with, once made instead of at every step.
-        self._one = torch.ones((), device=next(model.parameters()).device)
 
     def __call__(self, images: torch.Tensor, labels: Targets, sums: EpochSums) -> None:
         """Trains on one batch.
@@ -149,7 +147,7 @@ class Update:
                 loss = self.objective.loss(logits.float(), some_labels)
                 if self.accumulate > 1:  # the mean over the batch, however large the last part
                     loss = loss * (len(some_labels) / len(labels))
-                loss.backward(self.scaler.scale(self._one))  # the gradients of the scaled loss
+                self.scaler.scale(loss).backward()
             losses.append(loss.detach())
             sums.score += self.objective.score(logits.detach(), some_labels)
         if self.clip_norm is not None:
