@@ -63,7 +63,7 @@ def test_both_loaders_give_equal_batches_on_the_device() -> None:
     table = epoch_table(0, 3, len(images), padding=4, flip=True)
     device = torch.device("cuda:0")
     ours = DeviceLoader(images, device, batch_size=32, padding=4)
-    theirs = TorchvisionLoader(images, device, batch_size=32, padding=4, workers=1)
+    theirs = TorchvisionLoader(images, device, batch_size=32, padding=4, workers=0)
     for step in range(5):
         batch, labels = ours.batch(table, step)
         expected, expected_labels = theirs.batch(table, step)
