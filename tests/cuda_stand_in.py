@@ -17,10 +17,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+import trainer.inference.trained
 import trainer.optimizers.build
 import trainer.training.build
 import trainer.training.device
 import trainer.training.run
+import trainer.training.update
 from trainer.training.capture import Capture
 
 # Their results, or the size of their results, are read by the host.
@@ -140,6 +142,7 @@ class Graph:
 
     def __init__(self) -> None:
         self.calls: list[Call] | None = None
+        self.made = set[int]()  # memory that belongs to it
 
     def replay(self) -> None:
         assert self.calls is not None, "not captured, or its generator has another state now"
@@ -200,6 +203,7 @@ class StandIn:
         finally:
             recording.undo()
         self.stream, graph.calls = before, recording.calls
+        graph.made = {made.untyped_storage().data_ptr() for made in recording._made.values()}
         self.graphs.append(graph)
 
     def new_process(self) -> None:
@@ -235,6 +239,35 @@ def _lrs_in_tensors(place_lrs: Callable[..., None]) -> Callable[..., None]:
             group["lr"] = torch.tensor(float(group["lr"]))
 
     return place
+
+
+@contextlib.contextmanager
+def as_cuda() -> Generator[StandIn]:
+    """Runs with `device=cuda` train here, in the precisions that they would have there.
+
+    fp16 is bf16, with a GradScaler: the processor has no other one.
+    """
+    with standing_in() as here, pytest.MonkeyPatch.context() as patch:
+        precisions = trainer.training.update.PRECISIONS
+        patch.setitem(precisions, "fp16", torch.bfloat16)
+        for module in (trainer.training.build, trainer.inference.trained):
+            patch.setattr(module, "choose_device", lambda *_: torch.device("cpu"))
+            patch.setattr(module, "choose_precision", _precision)
+        patch.setattr(torch.cuda, "synchronize", lambda *_: None)
+        patch.setattr(torch.cuda, "get_rng_state", lambda *_: torch.get_rng_state())
+        yield here
+
+
+def _precision(amp: str, _: torch.device) -> str:
+    return "bf16" if amp == "auto" else amp
+
+
+def stay_as_cuda() -> None:
+    """For a process of its own: as CUDA from here to its end."""
+    STAYING.enter_context(as_cuda())
+
+
+STAYING = contextlib.ExitStack()
 
 
 @contextlib.contextmanager
