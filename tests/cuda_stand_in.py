@@ -250,7 +250,8 @@ def as_cuda() -> Generator[StandIn]:
     with standing_in() as here, pytest.MonkeyPatch.context() as patch:
         precisions = trainer.training.update.PRECISIONS
         patch.setitem(precisions, "fp16", torch.bfloat16)
-        for module in (trainer.training.build, trainer.inference.trained):
+        taken = trainer.training.build, trainer.inference.trained, trainer.training.device
+        for module in taken:
             patch.setattr(module, "choose_device", lambda *_: torch.device("cpu"))
             patch.setattr(module, "choose_precision", _precision)
         patch.setattr(torch.cuda, "synchronize", lambda *_: None)
