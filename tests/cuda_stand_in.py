@@ -17,10 +17,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+import trainer.inference.trained
 import trainer.optimizers.build
 import trainer.training.build
 import trainer.training.device
 import trainer.training.run
+import trainer.training.update
+from trainer.training.capture import Capture
 
 # Their results, or the size of their results, are read by the host.
 WAITS = ("_local_scalar_dense", "equal", "nonzero", "masked_select", "bincount", "_unique",
@@ -139,6 +142,7 @@ class Graph:
 
     def __init__(self) -> None:
         self.calls: list[Call] | None = None
+        self.made = set[int]()  # memory that belongs to it
 
     def replay(self) -> None:
         assert self.calls is not None, "not captured, or its generator has another state now"
@@ -165,12 +169,14 @@ class StandIn:
         graphs: All that were captured.
         stream: The one in force.
         spoilt: Whether a failed capture has left the random generator unusable.
+        failed: Whether one has failed: before torch 2.13 the next one in the process asserts.
         sync_debug_mode: 2: waiting is an error.
     """
 
     graphs: list[Graph] = field(default_factory=list)
     stream: Stream = field(default_factory=Stream)
     spoilt: bool = False
+    failed: bool = False
     sync_debug_mode: int = 0
     _watch: Watch | None = None
 
@@ -185,18 +191,24 @@ class StandIn:
     @contextlib.contextmanager
     def graph(self, graph: Graph, pool: Any, stream: Stream, **_: Any) -> Generator[None]:
         """Like torch's, a failed one leaves its stream in force and speaks of something else."""
+        assert not self.failed, "INTERNAL ASSERT FAILED: captures_underway.empty()"
         before, self.stream = self.stream, stream
         recording = Recording()
         try:
             with recording:
                 yield
         except Exception:
-            self.spoilt = True
+            self.spoilt = self.failed = True
             raise torch.AcceleratorError(INVALIDATED)  # noqa: B904  # its cause is a context only
         finally:
             recording.undo()
         self.stream, graph.calls = before, recording.calls
+        graph.made = {made.untyped_storage().data_ptr() for made in recording._made.values()}
         self.graphs.append(graph)
+
+    def new_process(self) -> None:
+        """Forgets that a capture has failed."""
+        self.failed = Capture.failed = False
 
     def set_sync_debug_mode(self, mode: int | str) -> None:
         self.sync_debug_mode = {"default": 0, "warn": 1, "error": 2}.get(mode, mode)  # type: ignore
@@ -230,10 +242,41 @@ def _lrs_in_tensors(place_lrs: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextlib.contextmanager
+def as_cuda() -> Generator[StandIn]:
+    """Runs with `device=cuda` train here, in the precisions that they would have there.
+
+    fp16 is bf16, with a GradScaler: the processor has no other one.
+    """
+    with standing_in() as here, pytest.MonkeyPatch.context() as patch:
+        precisions = trainer.training.update.PRECISIONS
+        patch.setitem(precisions, "fp16", torch.bfloat16)
+        taken = trainer.training.build, trainer.inference.trained, trainer.training.device
+        for module in taken:
+            patch.setattr(module, "choose_device", lambda *_: torch.device("cpu"))
+            patch.setattr(module, "choose_precision", _precision)
+        patch.setattr(torch.cuda, "synchronize", lambda *_: None)
+        patch.setattr(torch.cuda, "get_rng_state", lambda *_: torch.get_rng_state())
+        yield here
+
+
+def _precision(amp: str, _: torch.device) -> str:
+    return "bf16" if amp == "auto" else amp
+
+
+def stay_as_cuda() -> None:
+    """For a process of its own: as CUDA from here to its end."""
+    STAYING.enter_context(as_cuda())
+
+
+STAYING = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
 def standing_in() -> Generator[StandIn]:
     """Runs with `device=cpu` take the engine that they would take on CUDA, LRs in tensors."""
     here = StandIn()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Capture, "failed", False)
         for name, value in {
             "CUDAGraph": Graph,
             "Stream": Stream,

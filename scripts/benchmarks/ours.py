@@ -9,6 +9,7 @@ from benchmarks.measure import Contestant
 from trainer.cli.signals import Stopped, StopRequest
 from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import EpochTable, epoch_table
+from trainer.training.capture import Capture
 from trainer.training.graph import GraphEngine, StaticUpdate
 from trainer.training.loop import train
 from trainer.training.record import Record
@@ -95,7 +96,8 @@ def frozen_batch(run: Any) -> Contestant:
                 run.sums,
                 steps_per_epoch=run.steps_per_epoch,
                 images=run.steps_per_epoch * loader.batch_size,
-            )
+            ),
+            Capture(run.device),
         )
     else:
         engine = EagerEngine(run.update, loader, run.scheduler, run.sums)

@@ -85,5 +85,8 @@ def traced(work: Callable[[int], object], steps: int, device: torch.device) -> T
     chosen = [e for e in chosen if e.time_range.end > e.time_range.start]
     if cuda:  # a name for a stretch of time is not work
         chosen = [e for e in chosen if not getattr(e, "is_user_annotation", False)]
+    if not chosen:  # as where a driver lets only an administrator see its counters
+        raise SystemExit("bench: error: the profiler saw no work of the device; the driver may not "
+                         "let this user (ERR_NVGPUCTRPERM)")  # fmt: skip
     intervals = [(e.time_range.start, e.time_range.end) for e in chosen]
     return Trace([e.name for e in chosen], intervals, steps)

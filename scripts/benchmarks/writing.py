@@ -90,7 +90,7 @@ def train_epoch(record: Record) -> None:
     """Trains and evaluates an epoch, writes what the record writes, and waits for the disk."""
     run = record.run
     until = run.progress.step + run.steps_per_epoch
-    train(run, record, StopVote(StopRequest(), run.peers, every=1, until=until))
+    train(run, record, StopVote(StopRequest(), run.peers, waits=True, until=until))
     record.wait()
 
 

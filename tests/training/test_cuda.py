@@ -1,4 +1,7 @@
-"""What must hold on a GPU; every test here is skipped without one."""
+"""What must hold on a GPU; every test here is skipped without one.
+
+`test_cuda_on_stand_in.py` takes all of them through the stand-in.
+"""
 
 import contextlib
 import signal
@@ -28,6 +31,7 @@ from trainer.training.range_test import run_range_test
 from trainer.training.run import Run
 
 pytestmark = pytest.mark.cuda
+DEVICE = torch.device("cuda:0")
 BASE = ["data=synthetic", "device=cuda", "data.train_images=2000", "data.test_images=200"]
 RECIPE = [*BASE, "batch_size=50", "epochs=30", "log.every_steps=5", "scheduler.warmup=1.5"]
 
@@ -61,9 +65,8 @@ def test_another_seed_differs(tmp_path: Path) -> None:
 def test_both_loaders_give_equal_batches_on_the_device() -> None:
     images = synthetic.make(0, 150, 10)[0]
     table = epoch_table(0, 3, len(images), padding=4, flip=True)
-    device = torch.device("cuda:0")
-    ours = DeviceLoader(images, device, batch_size=32, padding=4)
-    theirs = TorchvisionLoader(images, device, batch_size=32, padding=4, workers=1)
+    ours = DeviceLoader(images, DEVICE, batch_size=32, padding=4)
+    theirs = TorchvisionLoader(images, DEVICE, batch_size=32, padding=4, workers=0)
     for step in range(5):
         batch, labels = ours.batch(table, step)
         expected, expected_labels = theirs.batch(table, step)
@@ -136,7 +139,7 @@ def test_eager_and_graph_agree_bit_for_bit(amp: str, optimizer: str, more: list[
 
 
 def _draw(*_: object) -> None:
-    torch.rand(3, device="cuda")
+    torch.rand(3, device=DEVICE)
 
 
 @pytest.mark.parametrize("left", [0, 1, 2])

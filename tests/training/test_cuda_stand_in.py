@@ -120,6 +120,7 @@ def test_what_waits_fails_as_on_cuda(name: str, stand_in: StandIn) -> None:
     torch.cuda.set_sync_debug_mode(0)
     body()  # and elsewhere it may
     work = Work()
+    stand_in.new_process()
     with pytest.raises(torch.AcceleratorError):
         captured(getattr(work, name))
     assert all(map(torch.equal, before, work.state()))

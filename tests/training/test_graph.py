@@ -19,6 +19,7 @@ from trainer.optimizers.build import build_optimizer
 from trainer.optimizers.options import SGD, Adam, OptimizerOptions
 from trainer.schedules import Cosine, Warmup
 from trainer.schedules.lr_schedule import LRSchedule
+from trainer.training.capture import Capture
 from trainer.training.device import choose_engine
 from trainer.training.graph import GraphEngine, StaticUpdate, unchanged
 from trainer.training.losses import Classification
@@ -78,7 +79,7 @@ class Parts:
         return EagerEngine(self.update, self.loader, self.scheduler, self.sums)
 
     def graph(self) -> GraphEngine:
-        return GraphEngine(self.static())
+        return GraphEngine(self.static(), Capture(CPU))
 
     def static(self) -> StaticUpdate:
         return StaticUpdate(
@@ -256,7 +257,7 @@ class Stateful(nn.Module):
         if self.calls == self.fails_at:
             raise RuntimeError("the network's own")
         self.kept += torch.rand(2)
-        self.left += random.random()
+        self.left += torch.rand(2)
         return self.layer(images.flatten(1)) * (1 + self.left[0])
 
 

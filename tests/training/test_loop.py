@@ -50,7 +50,7 @@ def test_points_are_the_means_of_the_losses_since_the_last_one(tmp_path: Path) -
     run.engine = engine
     record = Record(run, tmp_path)
     record.start(changed=False)
-    assert loop(run, record, StopVote(StopRequest(), run.peers, every=1)) is None
+    assert loop(run, record, StopVote(StopRequest(), run.peers, waits=True)) is None
     record.finish()
     record.close()
     found = points(tmp_path)
@@ -94,7 +94,7 @@ def test_until_beyond_the_end_is_the_end(tmp_path: Path) -> None:
     run = build_run(compose_run([*SMALL, "epochs=1", "until=5"]).config)
     record = Record(run, tmp_path)
     record.start(changed=False)
-    stop = StopVote(StopRequest(), run.peers, every=1, until=run.config.until_step())
+    stop = StopVote(StopRequest(), run.peers, waits=True, until=run.config.until_step())
     ended = loop(run, record, stop)
     record.close()
     assert ended is None

@@ -59,6 +59,7 @@ class TorchvisionLoader:
         )
         self._batches: Iterator[list[torch.Tensor]] | None = None
         self._next: tuple[EpochTable, int] | None = None
+        self._weights: torch.Tensor | None = None
 
     def batch(self, table: EpochTable, step: int) -> tuple[torch.Tensor, Targets]:
         """Batch `step` of the epoch, like `DeviceLoader.batch`; fastest when asked for in order."""
@@ -66,15 +67,22 @@ class TorchvisionLoader:
         if not expected or self._batches is None:
             self.sampler.start(table, step)
             self._batches = iter(self.loader)
+            self._weights = self._sent(table.weights)
         images, labels = next(self._batches)
         self._next = (table, step + 1)
         images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
         labels = labels.to(self.device, non_blocking=True)
-        if table.weights is None:
+        if self._weights is None:
             return images, labels
         (images, others), (own, other) = images.chunk(2), labels.chunk(2)
-        weight = table.weights[step].to(self.device)
+        weight = self._weights[step]
         return blend(images, others, weight), Mixed(own, other, weight)
+
+    def _sent(self, weights: torch.Tensor | None) -> torch.Tensor | None:
+        """An epoch's weights on the device: one by one the host would wait at every batch."""
+        if weights is not None and self.device.type == "cuda":
+            weights = weights.pin_memory()
+        return None if weights is None else weights.to(self.device, non_blocking=True)
 
 
 class TableSampler(Sampler[list[Row]]):

@@ -70,7 +70,9 @@ class LRSchedule(LRScheduler):
     def base_lrs(self) -> list[float | Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The base LR of each group."""
         for group in self.optimizer.param_groups[len(self._bases) :]:
-            self._bases.append(float(group.setdefault("initial_lr", float(group["lr"]))))
+            if "initial_lr" not in group:  # an LR on the device is not read for nothing
+                group["initial_lr"] = float(group["lr"])
+            self._bases.append(float(group["initial_lr"]))
         return [*self._bases]
 
     def lrs(self, k: int) -> list[float]:

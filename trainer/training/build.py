@@ -14,6 +14,7 @@ from trainer.data.loader import Loader
 from trainer.data.value_loader import ValueLoader
 from trainer.optimizers.build import build_optimizer
 from trainer.schedules.lr_schedule import LRSchedule
+from trainer.training.capture import Capture
 from trainer.training.device import choose_device, choose_engine, choose_precision, set_determinism
 from trainer.training.evaluation import Evaluator
 from trainer.training.graph import CapturedEvaluator, GraphEngine, StaticUpdate
@@ -71,7 +72,11 @@ def build_run(config: Config, peers: Peers = ALONE) -> Run:
         precision=precision,
         data=data,
         loader=loader,
-        evaluator=(CapturedEvaluator(evaluator) if isinstance(engine, GraphEngine) else evaluator),
+        evaluator=(
+            CapturedEvaluator(evaluator, engine.capture)
+            if isinstance(engine, GraphEngine)
+            else evaluator
+        ),
         model=model,
         average=average,
         optimizer=optimizer,
@@ -117,7 +122,8 @@ def _engine(
     if chosen == "graph" and isinstance(loader, DeviceLoader | ValueLoader):
         steps = len(sums.losses)
         return GraphEngine(
-            StaticUpdate(update, loader, scheduler, sums, steps_per_epoch=steps, images=images)
+            StaticUpdate(update, loader, scheduler, sums, steps_per_epoch=steps, images=images),
+            Capture(loader.device),
         )
     return EagerEngine(update, loader, scheduler, sums)
 

@@ -108,8 +108,8 @@ def set_determinism(deterministic: bool) -> None:
         os.environ[CUBLAS] = ":4096:8"
     # The same flag as use_deterministic_algorithms, which would import inductor (2.5 s).
     torch.set_deterministic_debug_mode("warn" if deterministic else "default")
-    # torch flags max-pool's backward on CUDA, whose additions could collide where windows overlap.
-    # Ours do not; tests/training/test_cuda.py shows that runs repeat.
+    # Older versions of torch flag max-pool's backward on CUDA, whose additions could collide where
+    # windows overlap. Ours do not; tests/training/test_cuda.py shows that runs repeat.
     warnings.filterwarnings("ignore", message="max_pool2d_with_indices_backward_cuda")
     # Filling fresh memory guards against reading it uninitialised, at the price of a pass over it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore

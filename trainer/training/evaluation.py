@@ -71,16 +71,21 @@ class Evaluator:
             logits = model(inputs)
             return (logits + model(inputs.flip(3))) / 2 if self.flip else logits
 
-    def add(
+    def add_all(
         self,
         model: nn.Module,
-        images: torch.Tensor,
-        labels: torch.Tensor,
         loss: torch.Tensor,
         correct: torch.Tensor,
+        check: Callable[[], object] = bool,
     ) -> None:
-        """Adds a batch to the sums; nothing here waits for the device."""
-        self.add_logits(self.logits(model, images), labels, loss, correct)
+        """Adds this process's batches to the sums; nothing here waits for the device."""
+        with autocast(self.images.device, self.precision):  # which casts a weight once
+            # Whole batches are dealt out, so each one's sum is that of a single process.
+            for number, (images, labels) in enumerate(self.batches()):
+                if number % self.peers.count == 0:
+                    check()  # in all processes, or in none
+                if number % self.peers.count == self.peers.rank:
+                    self.add_logits(self.logits(model, images), labels, loss, correct)
 
     def add_logits(
         self,
@@ -104,12 +109,7 @@ class Evaluator:
         loss, correct = self.zeros()
         model.eval()
         try:
-            # Whole batches are dealt out, so each one's sum is that of a single process.
-            for number, (images, labels) in enumerate(self.batches()):
-                if number % self.peers.count == 0:
-                    check()  # in all processes, or in none
-                if number % self.peers.count == self.peers.rank:
-                    self.add(model, images, labels, loss, correct)
+            self.add_all(model, loss, correct, check)
         finally:
             model.train()
         count = len(self.labels)

@@ -6,9 +6,7 @@ a fixed place; a Python number or a new tensor would be frozen into the graph.
 """
 
 import contextlib
-import warnings
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,24 +15,9 @@ from trainer.data.device_loader import DeviceLoader
 from trainer.data.epoch_table import EpochTable
 from trainer.data.value_loader import ValueLoader
 from trainer.schedules.lr_schedule import LRSchedule
-from trainer.training.device import causes, out_of_memory
+from trainer.training.capture import Capture, put_back, tensors
 from trainer.training.evaluation import Evaluator
-from trainer.training.peers import ALONE
-from trainer.training.random_state import load_random_state, random_state
 from trainer.training.update import EpochSums, Update
-
-WARM_UP = 3  # runs before a capture: cuDNN chooses its plans, cuBLAS takes its workspaces
-
-
-class NotCapturable(RuntimeError):
-    """What cannot be a CUDA graph; says why, and leaves everything as it was."""
-
-
-class CaptureFailed(NotCapturable):
-    """The same, noticed by the capture itself only: earlier graphs must not be replayed any more.
-
-    They draw from the state that the random generator had, which a failed capture spoils.
-    """
 
 
 class StaticUpdate:
@@ -65,8 +48,9 @@ class StaticUpdate:
         self.sums = sums
         self.steps_per_epoch = steps_per_epoch
         self.images = images
-        groups = update.optimizer.param_groups
-        self.lrs = torch.zeros(len(groups), steps_per_epoch, device=loader.device)
+        groups = len(update.optimizer.param_groups)
+        self.lrs = torch.zeros(groups, steps_per_epoch, device=loader.device)
+        self.lr = torch.zeros(groups, 1, device=loader.device)
 
     def sizes(self) -> list[int]:
         """The batch sizes that occur in an epoch: the whole one, and a short last one."""
@@ -81,6 +65,8 @@ class StaticUpdate:
 
         The LRs of an epoch are fixed when it begins: a plateau changes them between epochs only.
         """
+        for group, lr in zip(self.update.optimizer.param_groups, self.lr.view(-1), strict=True):
+            group["lr"] = lr.copy_(group["lr"])
         self.loader.load(table)
         start = self.scheduler.last_epoch // self.steps_per_epoch * self.steps_per_epoch
         rows = [self.scheduler.lrs(start + step) for step in range(self.steps_per_epoch)]
@@ -91,9 +77,7 @@ class StaticUpdate:
 
     def __call__(self, size: int) -> None:
         """Trains on the next batch of the epoch, of `size` images."""
-        lrs = self.lrs.index_select(1, self.sums.step.view(1)).view(-1)
-        for group, lr in zip(self.update.optimizer.param_groups, lrs.unbind(), strict=True):
-            group["lr"].copy_(lr)
+        torch.index_select(self.lrs, 1, self.sums.step.view(1), out=self.lr)
         images, labels = self.loader.batch_at(self.sums.step, size)
         self.update(images, labels, self.sums)
 
@@ -112,10 +96,12 @@ class GraphEngine:
 
     Args:
         static: The step.
+        capture: Makes the graphs.
     """
 
-    def __init__(self, static: StaticUpdate) -> None:
+    def __init__(self, static: StaticUpdate, capture: Capture) -> None:
         self.static = static
+        self.capture = capture
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
     def begin(self, table: EpochTable) -> None:
@@ -131,15 +117,13 @@ class GraphEngine:
 
     def _capture(self) -> dict[int, torch.cuda.CUDAGraph]:
         static = self.static
-        stream = torch.cuda.Stream(static.loader.device)
         graphs: dict[int, torch.cuda.CUDAGraph] = {}
         with unchanged(static.update, static.sums):
             for size in static.sizes():
-                _warm_up(lambda size=size: static.rehearse(size), stream)
-            pool = torch.cuda.graph_pool_handle()
+                self.capture.rehearse(lambda size=size: static.rehearse(size))
             for size in static.sizes():
                 static.update.optimizer.zero_grad(set_to_none=True)
-                graphs[size] = _captured(lambda size=size: static(size), pool, stream)
+                graphs[size] = self.capture.capture(lambda size=size: static(size))
         return graphs
 
 
@@ -148,10 +132,12 @@ class CapturedEvaluator:
 
     Args:
         evaluator: What is captured.
+        capture: Makes the graph.
     """
 
-    def __init__(self, evaluator: Evaluator) -> None:
+    def __init__(self, evaluator: Evaluator, capture: Capture) -> None:
         self.evaluator = evaluator
+        self.capture = capture
         self._sums = evaluator.zeros()
         self._graph: torch.cuda.CUDAGraph | None = None
 
@@ -163,11 +149,11 @@ class CapturedEvaluator:
             check: Called once, before what takes a few milliseconds; may raise.
         """
         check()
-        self.capture(model).replay()
+        self.prepare(model).replay()
         (loss, correct), count = self._sums, len(self.evaluator.labels)
         return float(loss) / count, float(correct) / count
 
-    def capture(self, model: nn.Module) -> torch.cuda.CUDAGraph:
+    def prepare(self, model: nn.Module) -> torch.cuda.CUDAGraph:
         """The graph; captured unless it is there."""
         if self._graph is None:
             self._graph = self._capture(model)
@@ -178,80 +164,15 @@ class CapturedEvaluator:
         def add_up() -> None:
             for total in self._sums:
                 total.zero_()
-            for batch in self.evaluator.batches():
-                self.evaluator.add(model, *batch, *self._sums)
+            self.evaluator.add_all(model, *self._sums)
 
         model.eval()
         try:
-            stream = torch.cuda.Stream(self.evaluator.images.device)
-            with _put_back(lambda: _tensors(model), stream.device):
-                _warm_up(add_up, stream)
-                return _captured(add_up, torch.cuda.graph_pool_handle(), stream)
+            with put_back(model, self.capture.device):
+                self.capture.rehearse(add_up)
+                return self.capture.capture(add_up)
         finally:
             model.train()
-
-
-def _warm_up(work: Callable[[], None], stream: torch.cuda.Stream) -> None:
-    """Runs the work a few times on a stream of its own, as PyTorch wants it before a capture.
-
-    The last time the host must not wait for the device, as in a capture: a capture that fails
-    leaves more behind.
-    """
-    current = torch.cuda.current_stream(stream.device)
-    stream.wait_stream(current)
-    try:
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP - 1):
-                work()
-            with _explained(), _never_waiting():
-                work()
-    finally:
-        current.wait_stream(stream)
-
-
-def _captured(
-    work: Callable[[], None], pool: Any, stream: torch.cuda.Stream
-) -> torch.cuda.CUDAGraph:
-    graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(stream.device)
-    # Our own stream: torch's default one is made once in a process, on the device of that moment,
-    # and a sweep's next job may be on another.
-    # thread_local: the thread that writes checkpoints may use the device meanwhile.
-    where: dict[str, Any] = {"pool": pool, "stream": stream, "capture_error_mode": "thread_local"}
-    try:
-        with _explained(CaptureFailed), torch.cuda.graph(graph, **where):
-            work()
-    except RuntimeError:
-        # torch leaves the stream in force and, before 2.14, the generator as if in a capture.
-        torch.cuda.set_stream(current)
-        generator = torch.cuda.default_generators[stream.device.index]
-        generator.graphsafe_set_state(generator.clone_state())
-        raise
-    return graph
-
-
-@contextlib.contextmanager
-def _explained(kind: type[NotCapturable] = NotCapturable) -> Generator[None]:
-    """Says of an error why it is one: the innermost, over which torch may raise another."""
-    try:
-        yield
-    except RuntimeError as error:
-        if out_of_memory(error):
-            raise
-        *_, cause = causes(error)
-        raise kind(str(cause).partition("\n")[0]) from error
-
-
-@contextlib.contextmanager
-def _never_waiting() -> Generator[None]:
-    """Makes an error of what makes the host wait, as far as torch notices."""
-    before = torch.cuda.get_sync_debug_mode()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
-        torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
 
 
 @contextlib.contextmanager
@@ -263,33 +184,17 @@ def unchanged(update: Update, sums: EpochSums) -> Generator[None]:
     """
     scaler = update.scaler.state_dict()
     try:
-        with _put_back(lambda: _places(update, sums), sums.step.device):
+        with put_back(update.model, sums.step.device, lambda: _places(update, sums)):
             yield
     finally:
         if scaler:
             update.scaler.load_state_dict(scaler)
 
 
-@contextlib.contextmanager
-def _put_back(
-    places: Callable[[], Iterator[tuple[object, torch.Tensor]]], device: torch.device
-) -> Generator[None]:
-    """Puts tensors and random generators back; tensors that are new are zeroed."""
-    before = {key: value.detach().clone() for key, value in places()}
-    random = random_state(device, ALONE)
-    try:
-        yield
-    finally:
-        for key, value in places():
-            value.detach().copy_(before[key]) if key in before else value.zero_()
-        load_random_state(random, device, ALONE)
-
-
 def _places(update: Update, sums: EpochSums) -> Iterator[tuple[object, torch.Tensor]]:
-    """Every tensor that a step writes, under a name."""
-    yield from _tensors(update.model)
+    """Every tensor that a step writes beside the model, under a name."""
     if update.average is not None:
-        for name, value in _tensors(update.average.model):
+        for name, value in tensors(update.average.model):
             yield ("average", name), value
     for parameter, slots in update.optimizer.state.items():
         for name, value in slots.items():
@@ -299,9 +204,3 @@ def _places(update: Update, sums: EpochSums) -> Iterator[tuple[object, torch.Ten
         yield ("lr", number), group["lr"]
     for name in ("step", "losses", "score", "skipped"):
         yield ("sums", name), getattr(sums, name)
-
-
-def _tensors(model: nn.Module) -> Iterator[tuple[object, torch.Tensor]]:
-    """Not its state_dict, which lacks some buffers and may hold what is no tensor."""
-    yield from model.named_parameters()
-    yield from model.named_buffers()

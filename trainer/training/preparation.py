@@ -12,7 +12,8 @@ from trainer.storage import checkpoint, files
 from trainer.storage.weights import evaluated_weights
 from trainer.training import device, early_stopping
 from trainer.training.build import build_run
-from trainer.training.graph import CapturedEvaluator, CaptureFailed, GraphEngine, NotCapturable
+from trainer.training.capture import CaptureFailed, NotCapturable
+from trainer.training.graph import CapturedEvaluator, GraphEngine
 from trainer.training.peers import ALONE, Peers
 from trainer.training.run import Run
 from trainer.training.update import EagerEngine
@@ -66,7 +67,7 @@ def capture(run: Run) -> None:
         engine.begin(run.table(run.progress.epoch))
         what = "the evaluation"
         if isinstance(evaluator, CapturedEvaluator):
-            evaluator.capture(run.evaluated)
+            evaluator.prepare(run.evaluated)
     except NotCapturable as error:
         reason = f"engine={run.config.engine}: {what} cannot be captured: {error}"
         if run.config.engine == "graph":

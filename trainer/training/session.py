@@ -19,7 +19,7 @@ from trainer.training.peers import ALONE, PeerEnded, Peers, is_lost_connection
 from trainer.training.preparation import announce, prepare
 from trainer.training.record import Record
 from trainer.training.run import Run
-from trainer.training.stopping import EVERY, Paused, StopVote
+from trainer.training.stopping import Paused, StopVote
 
 DEVICE = ("no kernel image", "devices are busy")  # has a type of its own, but not everywhere
 
@@ -109,8 +109,8 @@ def carry_out(
     changed: bool = False,
 ) -> float:
     """Trains, tests, and writes down how it ended; a changed run saves a checkpoint at once."""
-    every = EVERY if run.device.type == "cuda" else 1
-    vote = StopVote(stop, run.peers, every=every, until=run.config.until_step())
+    waits = run.device.type != "cuda"
+    vote = StopVote(stop, run.peers, waits=waits, until=run.config.until_step())
     try:
         record.start(changed=changed)
         ended_by = train(run, record, vote)

@@ -6,9 +6,9 @@ import torch.distributed as dist
 from trainer.cli.signals import Stopped, StopRequest
 from trainer.training.peers import Peers
 
-# Steps between two questions where a step takes less than the asking. The answer is read
-# one question later, when it has long arrived.
-EVERY = 16
+# Questions under way where nobody waits for an answer: it has long arrived two steps later. Where a
+# process has died, this one notices before a GPU's queue of launches is full.
+UNDER_WAY = 2
 
 
 class Paused(Stopped):
@@ -25,19 +25,18 @@ class StopVote:
     Args:
         stop: This process's own wish.
         peers: The processes.
-        every: Steps between two questions; 1: each step waits for its answer.
+        waits: Whether each step waits for its answer, instead of reading it two steps later.
         until: Completed steps to stop at, behind an evaluation where there is one; None: the end.
     """
 
     def __init__(
-        self, stop: StopRequest, peers: Peers, *, every: int, until: int | None = None
+        self, stop: StopRequest, peers: Peers, *, waits: bool, until: int | None = None
     ) -> None:
         self.stop = stop
         self.peers = peers
-        self.every = every
+        self.waits = waits
         self.until = until
-        self._updates = 0
-        self._asked: tuple[torch.Tensor, dist.Work | None] | None = None
+        self._asked = list[tuple[torch.Tensor, dist.Work | None]]()
 
     def after_step(self, step: int, *, ends_epoch: bool) -> Stopped | None:
         """Why to stop after a step; None: go on.
@@ -68,26 +67,23 @@ class StopVote:
     def _asked_for(self) -> int | None:
         if self.peers.count == 1:
             return self.stop.signal
-        if self.every == 1:
+        if self.waits:
             return self._wish()
-        self._updates += 1
-        if self._updates % self.every:
-            return None
-        answer = self._answer()
-        self._asked = self.peers.begin_largest(self.stop.signal or 0)
-        return answer or None
+        self._asked.append(self.peers.begin_largest(self.stop.signal or 0))
+        return self._answers(leave=UNDER_WAY) or None
 
     def _wish(self) -> int | None:
         """The signal that any process got; waits for every one."""
         if self.peers.count == 1:
             return self.stop.signal
-        return max(self._answer(), self.peers.largest(self.stop.signal or 0)) or None
+        return max(self._answers(leave=0), self.peers.largest(self.stop.signal or 0)) or None
 
-    def _answer(self) -> int:
-        asked, self._asked = self._asked, None
-        if asked is None:
-            return 0
-        number, work = asked
-        if work is not None:
-            work.wait()
-        return int(number)
+    def _answers(self, leave: int) -> int:
+        """The largest of the answers but the newest."""
+        largest = 0
+        while len(self._asked) > leave:
+            number, work = self._asked.pop(0)
+            if work is not None:
+                work.wait()
+            largest = max(largest, int(number))
+        return largest

@@ -1,6 +1,7 @@
 """One step, written once."""
 
 import contextlib
+import functools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -136,7 +137,7 @@ class Update:
             sums: Gets the batch's loss, its score and whether it was skipped.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=images.device)
+        losses = list[torch.Tensor]()
         micro = -(-len(labels) // self.accumulate)
         parts = list(zip(images.split(micro), labels.split(micro), strict=True))
         for number, (some_images, some_labels) in enumerate(parts, 1):
@@ -147,7 +148,7 @@ class Update:
                 if self.accumulate > 1:  # the mean over the batch, however large the last part
                     loss = loss * (len(some_labels) / len(labels))
                 self.scaler.scale(loss).backward()
-            total = total + loss.detach()
+            losses.append(loss.detach())
             sums.score += self.objective.score(logits.detach(), some_labels)
         if self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)  # clip what the optimizer will see
@@ -155,6 +156,7 @@ class Update:
         self._step(sums)
         if self.average is not None:
             self.average.update()
+        total = functools.reduce(torch.add, losses)
         sums.add(total / self.processes if self.processes > 1 else total)
 
     def _exchange(self, *, last: bool) -> contextlib.AbstractContextManager[None]:

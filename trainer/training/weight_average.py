@@ -38,8 +38,9 @@ class WeightAverage:
         weights = [self._there[name] for name in self._averaged]
         # as in torch.optim.swa_utils: one launch instead of one per tensor
         torch._foreach_lerp_(averages, weights, 1 - self.decay)  # pyright: ignore
-        for name in self._copied:
-            self._here[name].copy_(self._there[name])
+        if self._copied:
+            counts = [self._here[name] for name in self._copied]
+            torch._foreach_copy_(counts, [self._there[name] for name in self._copied])  # pyright: ignore
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The averaged weights and statistics, by the names of the model's own."""
