@@ -31,7 +31,7 @@ def ours(name: str, run: Any, folder: Path) -> Contestant:
             progress.next_epoch(0)
             run.sums.clear()
         start, end = progress.step_in_epoch, progress.step_in_epoch + steps
-        stop = StopAt(StopRequest(), run.peers, every=1, until=progress.step + steps)
+        stop = StopAt(StopRequest(), run.peers, waits=True, until=progress.step + steps)
         train(run, record, stop)
         return float(run.sums.losses[start:end].mean())
 

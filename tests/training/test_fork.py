@@ -39,7 +39,7 @@ def finished(asked: Config, folder: Path, parent: Path | None = None) -> dict[st
     run = prepare(asked, None, parent=found)
     record = Record(run, folder)
     record.start(changed=False)
-    assert loop(run, record, StopVote(StopRequest(), run.peers, every=1)) is None
+    assert loop(run, record, StopVote(StopRequest(), run.peers, waits=True)) is None
     record.wait()
     record.finish()
     record.close()
