@@ -751,3 +751,21 @@ def test_a_real_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "the loss is" in rows[4]["error"]
     assert "2 of 2" in text
     (tmp_path / "sweep" / "report" / "curves.png").unlink()
+
+
+def test_a_fork_is_called_by_where_it_left_and_how_it_went_on(tmp_path: Path) -> None:
+    past = {"length": "10 steps", "of": "30 steps", "schedule": {"name": "constant"}}
+    for seed in (0, 1):
+        for name in ("linear", "cosine"):
+            phases = [past, {"length": None, "schedule": {"name": name, "interval": "step"}}]
+            write_run(
+                tmp_path / f"{name}{seed}",
+                [0.5, 0.6],
+                scheduler={"name": "phases", "interval": "step", "phases": phases},
+                seed=seed,
+                settings={"fork": f"/runs/{seed}@10steps"},
+            )
+    (found,) = report([tmp_path]).reports
+    assert sorted(group.label for group in found.shown) == ["cosine", "linear"]
+    assert [len(group.runs) for group in found.shown] == [2, 2]
+    assert "forked_from=constant@10 steps" in found.common

@@ -126,9 +126,23 @@ def _rows(folder: Path, summary: Mapping[str, Any], notes: list[str]) -> list[Ro
     return rows
 
 
+def _branched(settings: dict[str, Any]) -> dict[str, Any]:
+    """A fork by the schedule it went on with and where it left which one, not by both in a list."""
+    phases = settings.get("scheduler.phases")
+    if not settings.get("fork") or not isinstance(phases, list) or len(phases) != 2:
+        return settings
+    past, rest = phases
+    try:
+        left, inner = f"{past['schedule']['name']}@{past['length']}", dict(rest["schedule"])
+    except (TypeError, KeyError, ValueError):  # not as this program writes it
+        return settings
+    kept = {k: v for k, v in settings.items() if not k.startswith("scheduler.")}
+    return kept | {"forked_from": left} | flat(inner, "scheduler.")
+
+
 def _settings(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
     if config:
-        return {plain(key): value for key, value in flat(config).items()}
+        return {plain(key): value for key, value in _branched(flat(config)).items()}
     fingerprint = summary.get("fingerprint")
     settings = (
         {plain(k): v for k, v in fingerprint.items()} if isinstance(fingerprint, Mapping) else {}
