@@ -20,7 +20,7 @@ __all__ = [
 ]
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
 SYNTHETIC_CLASSES = {
-    "waves": "top bottom sides pillar edges belt cross ring vee tent",
+    "waves": "top upper lower bottom corners poles ears core vee tent",
     "shapes": "disc ring square frame triangle plus cross bars posts checks",
 }
 
