@@ -164,7 +164,7 @@ def test_the_lines_say_what_was_evaluated(run: Path, capsys: pytest.CaptureFixtu
     assert evaluate.main([str(run)]) == 0
     out = capsys.readouterr().out
     for part in ("vgg, best weights by test/accuracy, of epoch", "test: 40 images of synthetic",
-                 "the same as the run's own row", "--weights last were not chosen", "triangle",
+                 "the same as the run's own row", "--weights last were not chosen", "for tent",
                  f"written: {run / 'evaluation' / 'test_best'}"):  # fmt: skip
         assert part in out
 

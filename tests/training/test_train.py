@@ -22,6 +22,7 @@ def lines(path: Path) -> list[dict[str, float]]:
 def test_a_run_learns_a_few_images_by_heart(tmp_path: Path) -> None:
     arguments = [
         "data=synthetic",
+        "data.pattern=shapes",
         "device=cpu",
         "data.train_images=40",
         "data.test_images=20",

@@ -20,7 +20,7 @@ __all__ = [
 ]
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
 SYNTHETIC_CLASSES = {
-    "waves": "top bottom sides pillar edges belt cross ring vee tent",
+    "waves": "top upper lower bottom corners poles ears core vee tent",
     "shapes": "disc ring square frame triangle plus cross bars posts checks",
 }
 
@@ -79,8 +79,8 @@ class Synthetic(ImageOptions):
     """Ten classes of 32x32 colour images made from a seed in less than a second.
 
     Attributes:
-        pattern: What tells the classes: `waves` (where waves run: 3 epochs are enough for the
-            default model, a linear one learns nothing) or `shapes` (harder: 30 epochs or more).
+        pattern: What tells the classes: `waves` (where waves run: the default model learns them in
+            3 epochs, a linear one does not) or `shapes` (harder, the images of version 0.1).
         seed: Seed of the images; the run's own `seed` does not change them.
         train_images: Number of training images made.
         test_images: Number of test images made.
