@@ -92,7 +92,7 @@ def main() -> int:
     tenth = max(1, len(rows) // 10)
     last, settled = rows[-tenth:], rows[tenth : 2 * tenth]
     grown = median(last, "rss_mib") > 1.02 * median(settled, "rss_mib")
-    return int(grown or last[-1]["open_files"] > settled[0]["open_files"])
+    return int(grown or median(last, "open_files") > median(settled, "open_files"))
 
 
 def median(rows: list[dict[str, float]], key: str) -> float:
