@@ -13,9 +13,11 @@ from trainer.options.marks import asked, where, within
 # Each key that a resumed run may change; the first ones are an experiment's own all the same.
 ASKED = {"epochs", "amp", "init", "early_stopping.patience", "early_stopping.min_delta"}
 WHERE = {
-    *("name", "device", "engine", "resume", "plugins", "on_horizon_change", "on_process_change"),
+    *("name", "device", "engine", "resume", "until", "fork", "plugins"),
+    *("on_horizon_change", "on_process_change"),
     *("data.root", "data.download", "data.url", "data.loader", "data.workers"),
     *("checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.keep_last"),
+    *("checkpoint.keep_at", "checkpoint.keep_every"),
     *("log.every_steps", "log.progress"),
 }
 

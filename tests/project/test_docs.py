@@ -27,7 +27,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from trainer import __main__ as train_command
 from trainer import checkpoints, find_lr, preview
 from trainer.__main__ import main as trainer_main
-from trainer.config.choices import GROUP_NAMES
+from trainer.config.choices import GROUP_NAMES, options
 from trainer.config.fields import Config
 from trainer.config.overrides import compose_run, jobs, parse
 from trainer.config.quoting import quoted
@@ -439,6 +439,9 @@ def test_the_keys_in_the_text_are_real(page: str, span: str) -> None:
     words = [quoted(w) for w in shlex.split(span) if not w.startswith(("resume=", "data.root="))]
     if any(re.search(r"=.*(\bN\b|\.\.\.|\|)", word) for word in words):
         pytest.skip("stands for several values")
+    for word in [word for word in words if word.startswith("search=")]:
+        assert word.removeprefix("search=") in options("search")  # a sweep's, not a run's
+        words.remove(word)
     skip_unless_installed(parse(words))
     for job in jobs(parse(words)):
         compose_run(job)

@@ -85,7 +85,7 @@ class Composed:
             self.hydra.mode = "RUN"
         record = folder / run_folder.HYDRA
         files.make_folder(record)
-        files.write_text(record / "config.yaml", OmegaConf.to_yaml(self.node))
+        files.write_text(record / run_folder.CONFIG, OmegaConf.to_yaml(self.node))
         files.write_text(record / "hydra.yaml", OmegaConf.to_yaml({"hydra": self.hydra}))
         overrides = OmegaConf.to_yaml(self.hydra.overrides.task)
         files.write_text(record / "overrides.yaml", overrides)
