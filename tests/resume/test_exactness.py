@@ -85,7 +85,7 @@ def test_a_signal_at_any_place_is_made_up_for(
 AMPS = ("none", "bf16")
 LOADERS = ("device", "torchvision", "torchvision data.workers=1", "torchvision data.workers=2")
 OPTIMIZERS = ("sgd", "sgd optimizer.nesterov=true", "adam", "adamw")
-FALLS = "scheduler.after.patience=0 scheduler.after.factor=.5 scheduler.after.threshold=.5"
+FALLS = "scheduler.after.patience=0 scheduler.after.factor=.5 scheduler.after.threshold=.9"
 SCHEDULES = ("warmup_cosine", f"warmup_plateau {FALLS}")
 EXTRAS = (
     "epochs=3",
