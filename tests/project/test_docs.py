@@ -27,14 +27,14 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from trainer import __main__ as train_command
 from trainer import checkpoints, find_lr, preview
 from trainer.__main__ import main as trainer_main
-from trainer.config.choices import GROUP_NAMES, options
+from trainer.config.choices import GROUP_NAMES
 from trainer.config.fields import Config
 from trainer.config.overrides import compose_run, jobs, parse
 from trainer.config.quoting import quoted
 from trainer.inference.arguments import use_values
 from trainer.inference.which_checkpoint import resolve
 from trainer.schedules.options import OPTIONS
-from trainer.sweep import __main__, launchers
+from trainer.sweep import __main__, launchers, search_options
 from trainer.sweep.dry_run import shown
 from trainer.sweep.plan import planned
 from trainer.training.start import Resume
@@ -439,11 +439,12 @@ def test_the_keys_in_the_text_are_real(page: str, span: str) -> None:
     words = [quoted(w) for w in shlex.split(span) if not w.startswith(("resume=", "data.root="))]
     if any(re.search(r"=.*(\bN\b|\.\.\.|\|)", word) for word in words):
         pytest.skip("stands for several values")
-    for word in [word for word in words if word.startswith("search=")]:
-        assert word.removeprefix("search=") in options("search")  # a sweep's, not a run's
-        words.remove(word)
-    skip_unless_installed(parse(words))
-    for job in jobs(parse(words)):
+    overrides = parse(words)
+    skip_unless_installed(overrides)
+    if any(search_options.concerns(override) for override in overrides):
+        assert search_options.asked_for([*overrides, *parse(["optimizer.lr=0.1,0.2"])])
+        return
+    for job in jobs(overrides):
         compose_run(job)
 
 

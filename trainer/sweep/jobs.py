@@ -9,7 +9,8 @@ from typing import Any
 from trainer.config.quoting import quote
 from trainer.storage import files, run_folder
 
-STATES = ("waiting", "running", "done", "failed", "stopped", "interrupted")
+STATES = ("waiting", "running", "done", "paused", "failed", "stopped", "interrupted")
+AS_ASKED = ("done", "paused")  # it came to where it was to come
 HOLDER = re.compile(r"process \d+ on (\S+)")  # as a lock names who has it
 
 
@@ -62,7 +63,7 @@ def state(folder: Path) -> State:
         return State("running", value)
     if status == "failed":
         return State("failed", value, str(summary.get("error")))
-    if status in ("done", "stopped"):
+    if status in (*AS_ASKED, "stopped"):
         return State(str(status), value)
     holder = HOLDER.match(_text(folder / run_folder.LOCK))
     if holder is not None and holder[1] != socket.gethostname():  # its lock cannot be asked here

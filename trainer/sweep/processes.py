@@ -15,7 +15,7 @@ from trainer.cli import console
 from trainer.cli.forked import STOPPING, start_job
 from trainer.cli.signals import stop_requests
 from trainer.storage import files, run_folder
-from trainer.sweep.jobs import Job, State, is_finished, make_ready, state
+from trainer.sweep.jobs import AS_ASKED, Job, State, is_finished, make_ready, state
 from trainer.sweep.progress import Progress
 from trainer.sweep.slots import THREADS, Slots
 
@@ -59,7 +59,7 @@ def ended(process: BaseProcess, folder: Path) -> State:
     while files.in_use(folder):  # the process that would tell of its end has been killed
         time.sleep(0.1)
     found, code = state(folder), process.exitcode or 0
-    if found.status in ("done", "stopped"):
+    if found.status in (*AS_ASKED, "stopped"):
         return found
     if code in [128 + number for number in STOPPING]:  # without a checkpoint
         return State("stopped", found.value)

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from trainer.cli import console
 from trainer.storage import files
-from trainer.sweep.jobs import Job, Listed, State, state
+from trainer.sweep.jobs import AS_ASKED, Job, Listed, State, state
 
 if TYPE_CHECKING:
     from trainer.sweep.search import Search
@@ -46,7 +46,7 @@ class Progress:
 
     def head(self, job: Job) -> str:
         """The bar, the job, and the time that is left, by the jobs so far."""
-        over = sum(found.status in ("done", "failed") for found in self.ended.values())
+        over = sum(found.status in (*AS_ASKED, "failed") for found in self.ended.values())
         filled = WIDTH * over // self.source.total
         line = f"[{'#' * filled}{'.' * (WIDTH - filled)}] {self.title(job)}"
         if self._took and over < self.source.total:
@@ -70,16 +70,16 @@ class Progress:
         self.ended[job.number] = ended
         self.source.tell(job, ended)
         begun, now = self._begun.get(job.number), time.monotonic()
-        if ended.status == "done" and begun is not None:
+        if ended.status in AS_ASKED and begun is not None:
             self._took.append(now - begun)
         text = f"{self.head(job)}: {ended.status}"
-        if ended.status == "done" and ended.value is not None:
+        if ended.status in AS_ASKED and ended.value is not None:
             text += f", best {ended.value:.4f}"
             text += f", {console.duration(now - begun)}" if begun is not None else ""
         console.say(text if ended.error is None else f"{text}: {ended.error}", sys.stdout)
 
     def sum_up(self) -> int:
-        """Prints what the sweep came to; returns its exit code: 1 unless every job is done."""
+        """Prints what the sweep came to; returns its exit code: 0 if every job is done, or paused."""
         pairs = [
             (job, self.ended.get(job.number) or state(self.sweep / job.folder))
             for job in self.source.jobs
@@ -94,9 +94,10 @@ class Progress:
                 line = f"  {found.status}: job {job.number} ({' '.join(job.overrides)})"
                 line += f": {found.error}" if found.error else ""
                 console.say(line, sys.stdout)
-        if done:
+        came = [found for _, found in pairs if found.status in AS_ASKED]
+        if came:
             self._report()
-        if len(done) == total:
+        if len(came) == total:
             return 0
         retry = f"  python -m trainer.sweep retry {self.sweep}   runs what is not done"
         console.say(retry, sys.stdout)
