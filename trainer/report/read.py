@@ -14,7 +14,7 @@ from trainer.storage import records, run_folder
 from trainer.storage.records import is_number, plain
 
 DEPTH = 3  # folders in folders
-STATUSES = ("done", "running", "stopped", "failed")
+STATUSES = ("done", "running", "stopped", "paused", "failed")
 MOST_POINTS = 1000  # of an LR curve
 MADE_WITH = {  # and where summary.json says so
     "device": "device",

@@ -79,7 +79,7 @@ class Progress:
         console.say(text if ended.error is None else f"{text}: {ended.error}", sys.stdout)
 
     def sum_up(self) -> int:
-        """Prints what the sweep came to; returns its exit code: 0 if every job is done, or paused."""
+        """Prints what the sweep came to; returns its exit code: 0 if each is done or paused."""
         pairs = [
             (job, self.ended.get(job.number) or state(self.sweep / job.folder))
             for job in self.source.jobs
