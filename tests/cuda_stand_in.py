@@ -22,7 +22,6 @@ import trainer.optimizers.build
 import trainer.training.build
 import trainer.training.device
 import trainer.training.run
-import trainer.training.update
 from trainer.training.capture import Capture
 
 # Their results, or the size of their results, are read by the host.
@@ -243,13 +242,8 @@ def _lrs_in_tensors(place_lrs: Callable[..., None]) -> Callable[..., None]:
 
 @contextlib.contextmanager
 def as_cuda() -> Generator[StandIn]:
-    """Runs with `device=cuda` train here, in the precisions that they would have there.
-
-    fp16 is bf16, with a GradScaler: the processor has no other one.
-    """
+    """Runs with `device=cuda` train here, in the precisions that they would have there."""
     with standing_in() as here, pytest.MonkeyPatch.context() as patch:
-        precisions = trainer.training.update.PRECISIONS
-        patch.setitem(precisions, "fp16", torch.bfloat16)
         taken = trainer.training.build, trainer.inference.trained, trainer.training.device
         for module in taken:
             patch.setattr(module, "choose_device", lambda *_: torch.device("cpu"))

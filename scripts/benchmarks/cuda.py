@@ -1,4 +1,7 @@
-"""Suite `cuda`: what a GPU must show, in about five minutes; everything also runs on a CPU.
+"""Suite `cuda`: what a GPU is to show, in about five minutes; everything also runs on a CPU.
+
+What is expected of one H100 stands beside the figures. It was written down before any GPU had run
+this (docs/speed.md), from the number of launches, so it is a prediction and not a target.
 
 In this order: images per second over whole epochs (our engine, the same on a frozen batch, and the
 eager engine, in turn); what the device did in some steps (kernels, gaps, idle share), captured
@@ -12,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Row, figure, interleave, settle, spread, target
+from benchmarks.measure import Row, figure, interleave, settle, spread
 from benchmarks.ours import frozen_batch, ours
 from benchmarks.setting import Setting
 from benchmarks.trace import Trace, traced
@@ -57,23 +60,23 @@ def run(setting: Setting, folder: Path) -> Row:
 def figures(
     rows: list[Row], jobs: list[Row], traces: dict[str, Trace], setting: Setting, *, on_gpu: bool
 ) -> list[Row]:
-    """The figures of the suite; its targets are for a GPU at full size only."""
+    """The figures of the suite; what is predicted is for a GPU at full size only."""
 
-    def goal(value: float, **limit: float) -> Row:
+    def beside(value: float, predicted: str) -> Row:
         full = on_gpu and setting.images is None and setting.epochs == 30
-        return {"value": value} | (target(value, **limit) if full else {})
+        return {"value": value} | ({"predicted": predicted} if full else {})
 
     mine, frozen, eager = rows
     warm, cold = (jobs[place]["median_ms"] / 1000 for place in (2, 3))
     idle, tax = traces["ours"].idle_share(), figure("loader tax", mine, frozen, less=1)
     epochs = f"{setting.epochs} epochs"
     return [
-        {"name": "images/s, steady", **goal(mine["images/s"], at_least=450_000)},
-        {**tax, **goal(tax["value"], at_most=0.03)},
+        {"name": "images/s, steady", **beside(mine["images/s"], "360,000 to 485,000")},
+        {**tax, **beside(tax["value"], "0.05 to 0.10")},
         figure("speed: ours / eager engine", eager, mine),
-        {"name": "idle share of the device", **goal(idle, at_most=0.05)},
-        {"name": f"seconds: {epochs}, warm process", **goal(warm, at_most=3.6)},
-        {"name": f"seconds: {epochs}, process start to end", **goal(cold, at_most=9)},
+        {"name": "idle share of the device", **beside(idle, "at most 0.05")},
+        {"name": f"seconds: {epochs}, warm process", **beside(warm, "3.4 to 4.5")},
+        {"name": f"seconds: {epochs}, process start to end", **beside(cold, "7 to 11")},
     ]
 
 

@@ -154,6 +154,7 @@ def show(result: Row) -> None:
         if "quartiles" in row:
             line += "  (quartiles {:.4f} to {:.4f})".format(*row["quartiles"])
         line += f"  target {row['target']}" if "target" in row else ""
+        line += f"  predicted {row['predicted']}" if "predicted" in row else ""
         print(line + {True: ": met", False: ": MISSED", None: ""}[row.get("met")])
     for line in result.get("missing", []):
         print(f"missing: {line}")

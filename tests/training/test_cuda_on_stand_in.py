@@ -15,6 +15,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def _stand_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    if "evaluation_repeats" in request.node.name and "fp16" in request.node.name:
+        pytest.skip("what was trained in fp16 is evaluated in fp32 on a CPU")
     monkeypatch.setattr(test_cuda, "DEVICE", torch.device("cpu"))
     monkeypatch.setattr(test_cuda, "train", functools.partial(train, prepare=stay_as_cuda))
     monkeypatch.setattr(test_cuda, "Trainer", functools.partial(Trainer, prepare=stay_as_cuda))
