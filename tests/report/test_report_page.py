@@ -95,6 +95,7 @@ def test_the_page_needs_nothing_from_elsewhere(page: Path) -> None:
     assert len(text.encode()) < MOST_BYTES
 
 
+@pytest.mark.slow
 def test_a_page_of_many_long_runs_stays_small(tmp_path: Path) -> None:
     for number in range(24):
         for seed in range(2):
