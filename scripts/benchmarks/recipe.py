@@ -1,5 +1,6 @@
 """What every peer trains: the task, the network as a tutorial writes it, PIL images."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,7 @@ class Task:
         return Task(run.device, run.data.train, run.config.batch_size, weights)
 
 
-class Peer:
+class Peer(ABC):
     """A trainer that somebody else wrote, or would write; its `step` and its loader are its own.
 
     Args:
@@ -65,9 +66,9 @@ class Peer:
         self.loader: Any = None
         self.batches = self.endless()
 
+    @abstractmethod
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | float:
         """One step; returns the loss."""
-        raise NotImplementedError
 
     def plain(self, images: ImageSet) -> Any:
         """Batches of images as they are: in order, not augmented."""

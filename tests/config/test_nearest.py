@@ -41,3 +41,10 @@ def test_without_an_idea_the_names_are_listed_without_recipes() -> None:
 
 def test_nothing_is_suggested_for_nonsense() -> None:
     assert nearest("qqqq", ["epochs", "seed"]) is None
+
+
+def test_a_key_spelt_without_its_underscore_is_found_in_other_options() -> None:
+    with pytest.raises(ValueError, match="has no step_size; steplr has, and warmup_steplr as sch"):
+        compose_run(["scheduler.stepsize=4"])
+    with pytest.raises(ValueError, match=r"did you mean scheduler\.step_size\?"):
+        compose_run(["scheduler=steplr", "scheduler.stepsize=4"])

@@ -21,6 +21,7 @@ from trainer.training.loop import train as loop
 from trainer.training.preparation import prepare
 from trainer.training.record import Record
 from trainer.training.stopping import StopVote
+from trainer.training.summary import evaluated_rows, is_best
 
 # 6 steps an epoch; phases and the parent's schedule are written in another form
 SMALL = [*TINY, "epochs=3", "scheduler.interval=step"]
@@ -105,19 +106,27 @@ def test_a_fork_of_a_fork_with_groups_mixup_and_another_optimizer(tmp_path: Path
     assert found["lineage"]["step"] == 15
 
 
-def test_the_best_counts_from_the_fork_on_and_the_summary_names_the_parent(tmp_path: Path) -> None:
+def test_what_was_evaluated_before_the_fork_is_history_and_no_rival(parents: Path) -> None:
+    parent = parents / "parent"
+    child = branch(parent, "scheduler=linear", "epochs=5")
+    run = prepare(child, None, parent=checkpoint.find(parent))
+    assert [row["epoch"] for row in run.history.rows] == [1, 2, 3]
+    assert evaluated_rows(run) == []
+    assert is_best(run, {**run.history.rows[0], "step": 24, "test/accuracy": 0.0})
+
+
+def test_the_summary_names_the_parent_which_is_not_needed_any_more(tmp_path: Path) -> None:
     train([*SMALL, "hydra.run.dir=parent", "checkpoint.keep_every=1"], tmp_path)
     fork = ["fork=parent@1", "scheduler=linear", "hydra.run.dir=child", "resume=auto"]
     said = train([*fork, "until=2"], tmp_path).out
     assert "forked from" in said
     assert "the LR was" in said
-    shutil.rmtree(tmp_path / "parent")  # it is not needed any more
+    shutil.rmtree(tmp_path / "parent")
     assert "resumed from" in train(fork, tmp_path).out
     summary = run_folder.summary(tmp_path / "child")
     assert summary["lineage"]["step"] == 6
     assert summary["best"]["epoch"] > 1
     assert [row["epoch"] for row in run_folder.rows(tmp_path / "child")] == [1, 2, 3]
-    train([*SMALL, "scheduler=constant", "hydra.run.dir=other"], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +138,9 @@ def test_the_best_counts_from_the_fork_on_and_the_summary_names_the_parent(tmp_p
         (["fork=parent@1", "scheduler=linear", "model=vgg_bn"], "a fork keeps its parent's model,"),
         (["fork=parent@1", "scheduler=linear", "epochs=1"], "epochs=1: the fork begins at step 6"),
         (["fork=parent@1", "scheduler=plateau"], "plateau: cannot be a phase"),
+        (["fork=parent@1", "resume=parent"], "fork: starts a new run and cannot stand beside"),
         (["fork=nowhere", "scheduler=linear"], "nowhere: there is no such run folder"),
-        (["fork=plateau", "scheduler=linear"], "the parent's schedule, plateau, follows its"),
+        (["fork=plateau", "scheduler=linear"], "the parent's schedule, plateau, follows the"),
         (["fork=onecycle", "scheduler=linear"], "schedule, onecycle, cycles the momentum"),
     ],
 )  # fmt: skip

@@ -16,7 +16,7 @@ from trainer.training.build import build_run
 from trainer.training.loop import train as loop
 from trainer.training.record import Record
 from trainer.training.run import Run
-from trainer.training.stopping import Paused, StopVote
+from trainer.training.stopping import StopVote
 
 # 7 steps an epoch, a reading every 3: points at 3, 6 and the end
 SMALL = [*TINY, "batch_size=17", "log.every_steps=3", "epochs=2"]
@@ -98,4 +98,3 @@ def test_until_beyond_the_end_is_the_end(tmp_path: Path) -> None:
     ended = loop(run, record, stop)
     record.close()
     assert ended is None
-    assert not isinstance(ended, Paused)

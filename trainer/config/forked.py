@@ -67,6 +67,8 @@ def forked(parent: "Checkpoint", composed: Composed, overrides: list[Override]) 
     node = read_saved(state["config"], parent.path)
     for key in ("name", "resume", "until", "init"):
         node[key] = None
+    for key in ("on_horizon_change", "on_process_change"):  # were for what they were given to
+        node[key] = "error"
     before = to_object(node)
     if not any(o.key_or_group.partition(".")[0] == "scheduler" for o in overrides):
         raise ValueError(
@@ -87,7 +89,7 @@ def forked(parent: "Checkpoint", composed: Composed, overrides: list[Override]) 
                 f"{line}: the parent was trained with {key}={saved}, and a fork changes its "
                 "schedule alone"
             )
-    past = _past(before, state, step, f"fork={composed.config.fork}")
+    past = _past(before, parent, f"fork={composed.config.fork}")
     rest = {"length": None, "schedule": asdict(composed.config.scheduler)}
     values = OmegaConf.to_container(node)
     assert isinstance(values, dict)
@@ -102,17 +104,24 @@ def forked(parent: "Checkpoint", composed: Composed, overrides: list[Override]) 
     return replace(composed, config=config, node=OmegaConf.create(config.to_dict()))
 
 
-def _past(before: Config, state: dict[str, Any], step: int, line: str) -> dict[str, Any]:
+def _past(before: Config, parent: "Checkpoint", line: str) -> dict[str, Any]:
     """The parent's schedule as a phase that is cut from its whole length.
 
     Raises:
         ValueError: If its LRs are more than a function of the step.
     """
+    state, path = parent.state, parent.path
     resolved, name = before.resolve_schedule(), before.scheduler.name
     if resolved.plateau is not None or resolved.momentum is not None:
-        why = "follows its metrics" if resolved.plateau is not None else "cycles the momentum"
-        raise ValueError(f"{line}: the parent's schedule, {name}, {why} and cannot be cut")
+        why = "follows the metrics" if resolved.plateau is not None else "cycles the momentum"
+        raise ValueError(
+            f"{line}: the parent's schedule, {name}, {why}; only a schedule that is a function of "
+            f"the step can be forked; init={path} starts a new run from its weights"
+        )
     if state["scheduler"]["revisions"]:
-        raise ValueError(f"{line}: the parent's length was changed, so its schedule cannot be cut")
-    whole = f"{resolved.updates} steps"
+        raise ValueError(
+            f"{line}: the length of the parent was changed on the way, so its LRs are not one "
+            f"schedule; init={path} starts a new run from its weights"
+        )
+    step, whole = state["progress"]["step"], f"{resolved.updates} steps"
     return {"length": f"{step} steps", "of": whole, "schedule": asdict(before.scheduler)}

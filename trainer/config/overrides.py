@@ -1,5 +1,6 @@
 """The command line, before Hydra sees it: quoting, key check, nearest names, composition."""
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
@@ -223,18 +224,26 @@ def _check_key(override: Override, known: Sequence[str], groups: tuple[str, ...]
         raise ValueError(f"{override.input_line}: {key} holds several keys; set {key}.<key>")
     if "/" in key:
         return  # a group of Hydra's own, such as hydra/launcher
-    if elsewhere := _of_another_option(key, groups):
+    if elsewhere := _of_another_option(key, known, groups):
         raise ValueError(f"{override.input_line}: {elsewhere}")
     raise ValueError(
         f"{override.input_line}: there is no key {key}{near(key, [*GROUP_NAMES, *known])}"
     )
 
 
-def _of_another_option(key: str, groups: tuple[str, ...]) -> str | None:
+def _of_another_option(key: str, known: Sequence[str], groups: tuple[str, ...]) -> str | None:
     """Which options of its group have a key that the chosen one has not."""
-    group, _, name = key.partition(".")
-    having = [n for n, o in GROUPS.get(group, {}).items() if hasattr(o, name) and n != "warmup"]
-    if not name or name.startswith("_") or not having:
+    group, _, asked = key.partition(".")
+    options = {n: o for n, o in GROUPS.get(group, {}).items() if n != "warmup"}
+    alike = {  # `stepsize` is `step_size`
+        f.name: None
+        for option in options.values()
+        for f in dataclasses.fields(option)
+        if f.name.replace("_", "").lower() == asked.replace("_", "").lower()
+    }
+    name = next(iter(alike), None)
+    having = [n for n, o in options.items() if name is not None and hasattr(o, name)]
+    if not having or f"{group}.{name}" in known:
         return None
     choice = _compose(list(groups), hydra=True).hydra.runtime.choices[group]
     behind = [n for n in having if f"warmup_{n}" in warmed_up() and group == "scheduler"]

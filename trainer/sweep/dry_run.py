@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from trainer.cli import console
 from trainer.cli.words import count
 from trainer.config.choices import load_plugins, with_config_dir
@@ -15,7 +13,7 @@ from trainer.config.fields import Config
 from trainer.config.overrides import parse
 from trainer.config.quoting import quoted
 from trainer.options.keys import flat
-from trainer.storage import run_folder
+from trainer.storage import records, run_folder
 from trainer.sweep import launchers
 from trainer.sweep.plan import planned
 from trainer.sweep.table import aligned
@@ -91,10 +89,12 @@ def finished_runs(places: Iterable[Path], config: Config) -> Paces:
             continue
         if not isinstance(steps, int) or not isinstance(seconds, float) or not steps:
             continue
+        values = records.read_yaml(file.parent / run_folder.CONFIG, [])
+        if not values:  # damaged
+            continue
         try:
-            values: Any = OmegaConf.to_container(OmegaConf.load(file.parent / run_folder.CONFIG))
             found.setdefault(_pace_key(values), []).append(seconds / steps)
-        except Exception:  # a stranger's file may be anything
+        except (KeyError, TypeError, ValueError):  # not a configuration of this version
             continue
     return {key: (sum(paces) / len(paces), FINISHED) for key, paces in found.items()}
 

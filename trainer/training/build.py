@@ -64,19 +64,16 @@ def build_run(config: Config, peers: Peers = ALONE) -> Run:
         processes=peers.count,
     )
     sums = EpochSums.zeros(steps, device)
-    evaluator = build_evaluator(config, data.evaluation, device, precision, peers)
     engine = _engine(config, update, loader, scheduler, sums, len(data.train))
+    evaluator = build_evaluator(config, data.evaluation, device, precision, peers)
+    graph = isinstance(engine, GraphEngine)
     return Run(
         config=config,
         device=device,
         precision=precision,
         data=data,
         loader=loader,
-        evaluator=(
-            CapturedEvaluator(evaluator, engine.capture)
-            if isinstance(engine, GraphEngine)
-            else evaluator
-        ),
+        evaluator=CapturedEvaluator(evaluator, engine.capture) if graph else evaluator,
         model=model,
         average=average,
         optimizer=optimizer,

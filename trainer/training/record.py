@@ -106,7 +106,7 @@ class Record:
         more = len([step for step in self.kept if step > self.run.progress.step])
         if more and newest:
             size = more * newest[0].stat().st_size / 1e6
-            log.info("note: %s kept for good, %.0f MB more", count(more, "checkpoint"), size)
+            log.info("note: keeps %s for good: %.0f MB", count(more, "checkpoint"), size)
 
     def _save(self, *, best: bool, published: Callable[[], None]) -> None:
         state = self.run.state_dict()  # gathered from all processes

@@ -70,7 +70,7 @@ def begin(
     goes_on = resume == "auto" and run_folder.belongs_to_a_run(composed.run_dir)
     if composed.config.fork is not None:
         if goes_on:  # its own folder knows the rest, wherever the parent is now
-            own = [o for o in overrides if o.key_or_group in changeable(composed.config)]
+            own = [o for o in overrides if o.key_or_group in changeable(composed.config) - {"fork"}]
             return _resume(composed.run_dir, own, locks)
         parent = _parent(composed.config.fork)
         composed = forked(parent, composed, overrides)
@@ -179,8 +179,9 @@ def resume_value(overrides: Sequence[Override]) -> str | None:
     value = str(values[0])
     if not value:
         raise ValueError("resume=: is empty; name a run folder or a checkpoint")
-    if value != "auto" and given(overrides, "init"):
-        raise ValueError("init: starts a new run and cannot stand beside resume")
+    for key in ("init", "fork"):
+        if value != "auto" and given(overrides, key):
+            raise ValueError(f"{key}: starts a new run and cannot stand beside resume")
     return value
 
 
