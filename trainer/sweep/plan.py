@@ -157,7 +157,9 @@ def _check(overrides: Sequence[Override]) -> None:
             )
         if override.is_sweep_override():
             if getattr(override.value(), "shuffle", False):
-                raise ValueError(f"{line}: a sweep has one order, to go on by; leave out shuffle()")
+                raise ValueError(
+                    f"{line}: a sweep has one order, so that it can go on; leave out shuffle()"
+                )
             if last[key, override.package] is not override:  # the only one that would count
                 raise ValueError(f"{line}: {key} is given again behind it; leave one out")
             if override.is_hydra_override():
